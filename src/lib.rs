@@ -1,1 +1,15 @@
+//! Declarative SQL pipelines: a job is one YAML file plus a few Snowflake SQL files.
+//!
+//! The modules below stand in reading order, which is also the dependency order: a module uses only those above it.
 
+/// The author's text and places in it.
+pub mod text;
+
+/// What is wrong with what the author wrote, as data.
+pub mod diagnostic;
+
+/// Names as Snowflake sees them, and the nearest one.
+pub mod name;
+
+/// Snowflake SQL: text → AST → DataFusion plan.
+pub mod dialect;

@@ -1,1 +1,1 @@
-fn main(){}
+//! End-to-end tests, in one binary because linking the engine is slow.
