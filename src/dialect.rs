@@ -1,5 +1,17 @@
 //! Snowflake SQL for the embedded engine: text → tokens → AST → DataFusion plan. It reads no file and runs no query.
 
+use std::sync::Arc;
+
+use datafusion::execution::SessionState;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::prelude::SessionConfig;
+
+use crate::diagnostic::Diagnostic;
+use crate::name::{Name, TableName};
+use session::SessionParameters;
+use types::SqlType;
+
 /// The types of Snowflake and how their values rest in Arrow.
 pub mod types;
 
@@ -8,3 +20,95 @@ pub mod session;
 
 /// Snowflake's functions by family, and the honest table of them.
 pub mod functions;
+
+/// Rules between binding and optimising, and the planning of operators by type.
+mod analyze;
+
+/// Text → folded tokens with places.
+mod lex;
+
+/// Tokens → AST.
+mod parse;
+
+/// Type names of the SQL text → [`SqlType`].
+mod declared;
+
+/// AST → bound plan.
+mod plan;
+
+pub use declared::declared_type;
+pub use parse::{Statement, parse, table_name};
+
+/// The tables that a statement can read: their schemas only.
+pub trait Tables: Send + Sync {
+    /// The table of this name; parts that the author left out are absent.
+    fn table(&self, name: &TableName) -> Option<Arc<dyn TableSource>>;
+
+    /// All of them, to suggest the nearest name.
+    fn names(&self) -> Vec<TableName>;
+}
+
+/// A column of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its header.
+    pub name: Name,
+    /// Its Snowflake type.
+    pub sql_type: SqlType,
+    /// Whether it can be NULL.
+    pub nullable: bool,
+}
+
+/// Functions, planners and rules of one session, built once.
+pub struct Dialect {
+    state: SessionState,
+}
+
+impl Dialect {
+    /// The dialect under these session parameters.
+    pub fn new(parameters: SessionParameters) -> Self {
+        Self { state: state(parameters) }
+    }
+
+    /// The DataFusion session that bound plans are made for; executing sessions start from it.
+    pub fn state(&self) -> &SessionState {
+        &self.state
+    }
+
+    /// The analysed, type-checked, unoptimised plan of a query; every error found, each with its place.
+    pub fn bind(&self, statement: &Statement, tables: &dyn Tables) -> Result<LogicalPlan, Vec<Diagnostic>> {
+        plan::bind(&self.state, statement, tables)
+    }
+
+    /// The columns that a plan gives.
+    pub fn columns(plan: &LogicalPlan) -> Vec<Column> {
+        let fields = plan.schema().fields().iter();
+        let column = |field: &Arc<datafusion::arrow::datatypes::Field>| Column {
+            name: Name::quoted(field.name().clone()),
+            sql_type: SqlType::of(field.data_type()).unwrap_or(SqlType::Variant),
+            nullable: field.is_nullable(),
+        };
+        fields.map(column).collect()
+    }
+}
+
+fn state(parameters: SessionParameters) -> SessionState {
+    let mut config = SessionConfig::new().with_option_extension(parameters).with_information_schema(false);
+    let options = config.options_mut();
+    options.sql_parser.enable_ident_normalization = false;
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.collect_spans = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.default_null_ordering = "nulls_max".to_string();
+    options.execution.parquet.schema_force_view_types = false;
+    let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
+    let registered = functions::Registry::new(functions::all());
+    builder = registered.register(builder);
+    for planner in analyze::planners() {
+        builder.expr_planners().get_or_insert_default().insert(0, planner);
+    }
+    builder.with_analyzer_rules(analyze::rules()).build()
+}
+
+#[cfg(test)]
+mod tests;

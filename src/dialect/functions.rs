@@ -3,7 +3,53 @@
 
 use std::sync::Arc;
 
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+
+/// IFF, NVL, DECODE and the like.
+mod conditional;
+
+/// TO_ and TRY_TO_ functions.
+mod conversion;
+
+/// Arithmetic, rounding and bits.
+mod numeric;
+
+/// Text.
+mod string;
+
+/// Regular expressions.
+mod regexp;
+
+/// Bytes and their encodings.
+mod binary;
+
+/// Digests.
+mod hash;
+
+/// Dates, times and their parts.
+mod date_time;
+
+/// What the session is: the clock, the user, the names in use.
+mod context;
+
+/// VARIANT, OBJECT and ARRAY.
+mod semi_structured;
+
+/// Functions that take a lambda.
+mod higher_order;
+
+/// One value per group.
+mod aggregate;
+
+/// Functions that only make sense with OVER.
+mod window;
+
+/// Distances of vectors.
+mod vector;
+
+/// Functions that give rows.
+mod table;
 
 /// How faithful a function is to Snowflake's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,4 +90,60 @@ pub struct Function {
     pub fidelity: Fidelity,
     /// What carries it out.
     pub implementation: Implementation,
+}
+
+/// Every function that the engine knows.
+pub fn all() -> Vec<Function> {
+    [
+        conditional::functions(),
+        conversion::functions(),
+        numeric::functions(),
+        string::functions(),
+        regexp::functions(),
+        binary::functions(),
+        hash::functions(),
+        date_time::functions(),
+        context::functions(),
+        semi_structured::functions(),
+        higher_order::functions(),
+        aggregate::functions(),
+        window::functions(),
+        vector::functions(),
+        table::functions(),
+    ]
+    .concat()
+}
+
+/// The functions in the shape in which DataFusion takes them: once under each name.
+pub(super) struct Registry {
+    functions: Vec<Function>,
+}
+
+impl Registry {
+    pub(super) fn new(functions: Vec<Function>) -> Self {
+        Self { functions }
+    }
+
+    /// Adds them to a session; a name that DataFusion has too is replaced.
+    pub(super) fn register(&self, mut builder: SessionStateBuilder) -> SessionStateBuilder {
+        for function in &self.functions {
+            let aliases = function.aliases.iter().copied();
+            match &function.implementation {
+                Implementation::Scalar(udf) => {
+                    let udf = Arc::new(udf.as_ref().clone().with_aliases(aliases.chain([function.name])));
+                    builder.scalar_functions().get_or_insert_default().push(udf);
+                }
+                Implementation::Aggregate(udf) => {
+                    let udf = Arc::new(udf.as_ref().clone().with_aliases(aliases.chain([function.name])));
+                    builder.aggregate_functions().get_or_insert_default().push(udf);
+                }
+                Implementation::Window(udf) => {
+                    let udf = Arc::new(udf.as_ref().clone().with_aliases(aliases.chain([function.name])));
+                    builder.window_functions().get_or_insert_default().push(udf);
+                }
+                Implementation::Rewritten | Implementation::None => {}
+            }
+        }
+        builder
+    }
 }

@@ -1,0 +1,98 @@
+//! Type names of the SQL text → [`SqlType`]. It casts nothing.
+
+use sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, TimezoneInfo};
+
+use super::types::{MAX_PRECISION, SqlType, VectorElement};
+
+/// The type that a type name means; none where Snowflake has no such type.
+pub fn declared_type(written: &DataType) -> Option<SqlType> {
+    Some(match written {
+        DataType::Decimal(info) | DataType::Dec(info) | DataType::Numeric(info) => number(info)?,
+        DataType::Int(_) | DataType::Integer(_) | DataType::BigInt(_) | DataType::SmallInt(_) => SqlType::INTEGER,
+        DataType::TinyInt(_) => SqlType::INTEGER,
+        DataType::Float(_) | DataType::Real | DataType::Float4 | DataType::Float8 => SqlType::Float,
+        DataType::Double(_) | DataType::DoublePrecision => SqlType::Float,
+        DataType::Varchar(length) | DataType::Nvarchar(length) | DataType::CharVarying(length) => {
+            text(length.as_ref())?
+        }
+        DataType::CharacterVarying(length) => text(length.as_ref())?,
+        DataType::Text => SqlType::TEXT,
+        DataType::String(length) => SqlType::Varchar(match length {
+            Some(length) => Some(u32::try_from(*length).ok()?),
+            None => None,
+        }),
+        DataType::Char(None) | DataType::Character(None) => SqlType::Varchar(Some(1)),
+        DataType::Char(length) | DataType::Character(length) => text(length.as_ref())?,
+        DataType::Binary(_) | DataType::Varbinary(_) | DataType::Bytea => SqlType::Binary,
+        DataType::Boolean => SqlType::Boolean,
+        DataType::Date => SqlType::Date,
+        DataType::Time(_, TimezoneInfo::None) => SqlType::Time,
+        DataType::Datetime(_) => SqlType::TimestampNtz,
+        DataType::Timestamp(_, TimezoneInfo::None) => SqlType::TimestampNtz,
+        DataType::Timestamp(_, TimezoneInfo::WithoutTimeZone) | DataType::TimestampNtz(_) => SqlType::TimestampNtz,
+        DataType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => SqlType::TimestampTz,
+        DataType::Array(ArrayElemTypeDef::None) => SqlType::Array,
+        DataType::Custom(name, arguments) => custom(name, arguments)?,
+        _ => return None,
+    })
+}
+
+fn number(info: &ExactNumberInfo) -> Option<SqlType> {
+    let (precision, scale) = match *info {
+        ExactNumberInfo::None => (38, 0),
+        ExactNumberInfo::Precision(precision) => (precision, 0),
+        ExactNumberInfo::PrecisionAndScale(precision, scale) => (precision, u64::try_from(scale).ok()?),
+    };
+    exact(precision, scale)
+}
+
+fn exact(precision: u64, scale: u64) -> Option<SqlType> {
+    let precision = u8::try_from(precision).ok().filter(|p| (1..=MAX_PRECISION).contains(p))?;
+    let scale = u8::try_from(scale).ok().filter(|s| *s <= precision && *s < MAX_PRECISION)?;
+    Some(SqlType::Number { precision, scale })
+}
+
+fn text(length: Option<&CharacterLength>) -> Option<SqlType> {
+    Some(match length {
+        None => SqlType::TEXT,
+        Some(CharacterLength::IntegerLength { length, .. }) => SqlType::Varchar(Some(u32::try_from(*length).ok()?)),
+        Some(CharacterLength::Max) => return None,
+    })
+}
+
+fn custom(name: &ObjectName, arguments: &[String]) -> Option<SqlType> {
+    let name = name.to_string().to_uppercase();
+    Some(match name.as_str() {
+        "NUMBER" => match arguments {
+            [] => SqlType::INTEGER,
+            [precision] => exact(precision.parse().ok()?, 0)?,
+            [precision, scale] => exact(precision.parse().ok()?, scale.parse().ok()?)?,
+            _ => return None,
+        },
+        "BYTEINT" => SqlType::INTEGER,
+        "VARIANT" => SqlType::Variant,
+        "OBJECT" => SqlType::Object,
+        "ARRAY" => SqlType::Array,
+        "TIMESTAMP_NTZ" | "TIMESTAMPNTZ" | "DATETIME" => SqlType::TimestampNtz,
+        "TIMESTAMP_LTZ" | "TIMESTAMPLTZ" => SqlType::TimestampLtz,
+        "TIMESTAMP_TZ" | "TIMESTAMPTZ" => SqlType::TimestampTz,
+        "NVARCHAR2" | "NCHAR" => match arguments {
+            [] => SqlType::TEXT,
+            [length] => SqlType::Varchar(Some(length.parse().ok()?)),
+            _ => return None,
+        },
+        "VECTOR" => match arguments {
+            [element, length] => SqlType::Vector(vector_element(element)?, length.parse().ok()?),
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn vector_element(name: &str) -> Option<VectorElement> {
+    match name.to_uppercase().as_str() {
+        "FLOAT" | "DOUBLE" | "REAL" => Some(VectorElement::Float),
+        "INT" | "INTEGER" => Some(VectorElement::Int),
+        _ => None,
+    }
+}

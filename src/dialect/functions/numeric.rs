@@ -1,0 +1,8 @@
+//! Arithmetic, rounding and bits.
+
+use super::Function;
+
+/// The functions of this family.
+pub(super) fn functions() -> Vec<Function> {
+    Vec::new()
+}

@@ -1,0 +1,8 @@
+//! Functions that only make sense with OVER.
+
+use super::Function;
+
+/// The functions of this family.
+pub(super) fn functions() -> Vec<Function> {
+    Vec::new()
+}

@@ -1,0 +1,166 @@
+//! Text → tokens with places, unquoted words folded to upper case. Folding happens here because the AST has no visitor for
+//! identifiers, and because keywords are matched apart from a word's text. It knows no grammar beyond the `:` path, whose
+//! words are case-sensitive, and the `;` between statements.
+
+use sqlparser::dialect::SnowflakeDialect;
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
+
+use crate::diagnostic::Diagnostic;
+use crate::text::{SourceFile, Span};
+
+/// The tokens of one statement, spaces and comments included, without the `;`.
+pub(super) type Tokens = Vec<TokenWithSpan>;
+
+/// Cuts a text into statements of folded tokens; empty statements are left out.
+pub(super) fn statements(lines: &Lines) -> Result<Vec<Tokens>, Diagnostic> {
+    let mut tokens = Tokenizer::new(&SnowflakeDialect, lines.file.text())
+        .tokenize_with_location()
+        .map_err(|error| unreadable(lines, &error.message, error.location))?;
+    fold(&mut tokens);
+    let mut statements = vec![Tokens::new()];
+    for token in tokens {
+        if token.token == Token::SemiColon {
+            statements.push(Tokens::new());
+        } else if let Some(last) = statements.last_mut() {
+            last.push(token);
+        }
+    }
+    statements.retain(|tokens| tokens.iter().any(|t| !matches!(t.token, Token::Whitespace(_))));
+    Ok(statements)
+}
+
+fn unreadable(lines: &Lines, message: &str, at: Location) -> Diagnostic {
+    let start = lines.offset(at);
+    let message = message.trim_start_matches("Unterminated").trim();
+    let message =
+        if message.is_empty() { "unreadable text".to_string() } else { format!("unreadable text: {message}") };
+    Diagnostic::error("sql-syntax", message).at(lines.file.span(start..start + 1))
+}
+
+/// Folds unquoted words to upper case, except those of a `:` path.
+fn fold(tokens: &mut [TokenWithSpan]) {
+    let mut path = Path::Outside;
+    let mut previous: Option<Token> = None;
+    for token in tokens.iter_mut() {
+        if matches!(token.token, Token::Whitespace(_)) {
+            continue;
+        }
+        let inside = path.next(previous.as_ref(), &token.token);
+        if let Token::Word(word) = &mut token.token
+            && !inside
+        {
+            fold_word(word);
+        }
+        previous = Some(token.token.clone());
+    }
+}
+
+fn fold_word(word: &mut Word) {
+    if word.quote_style.is_none() && word.value.chars().any(char::is_lowercase) {
+        word.value = word.value.to_uppercase();
+    }
+}
+
+/// Where the walk stands with respect to a path such as `a:b.c[0]['x']`.
+#[derive(Clone, Copy, PartialEq)]
+enum Path {
+    Outside,
+    /// A word of the path is due: after `:` or, inside it, after `.`.
+    Due,
+    /// After a word of the path; `.` goes on with it.
+    After,
+    /// Inside `[…]` of a path, this deep.
+    Bracket(u32),
+}
+
+impl Path {
+    /// Steps over a token and says whether it is a word of the path.
+    fn next(&mut self, previous: Option<&Token>, token: &Token) -> bool {
+        let (next, inside) = match (*self, token) {
+            (Path::Due, Token::Word(_)) => (Path::After, true),
+            (Path::After, Token::Period | Token::Colon) => (Path::Due, false),
+            (Path::After, Token::LBracket) => (Path::Bracket(1), false),
+            (Path::Bracket(1), Token::RBracket) => (Path::After, false),
+            (Path::Bracket(depth), Token::RBracket) => (Path::Bracket(depth - 1), false),
+            (Path::Bracket(depth), Token::LBracket) => (Path::Bracket(depth + 1), false),
+            (Path::Bracket(depth), _) => (Path::Bracket(depth), false),
+            (_, Token::Colon) if previous.is_some_and(ends_operand) => (Path::Due, false),
+            _ => (Path::Outside, false),
+        };
+        *self = next;
+        inside
+    }
+}
+
+/// Whether a `:` after this token opens a path. After a string it divides a key from its value in an object literal.
+fn ends_operand(token: &Token) -> bool {
+    matches!(token, Token::Word(_) | Token::RParen | Token::RBracket | Token::RBrace | Token::Placeholder(_))
+}
+
+/// Byte offsets of a text's lines, so that a token's line and column become a place in constant time.
+#[derive(Clone)]
+pub(super) struct Lines {
+    file: SourceFile,
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    pub(super) fn new(file: &SourceFile) -> Self {
+        let newlines = file.text().bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let starts = std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect();
+        Self { file: file.clone(), starts }
+    }
+
+    pub(super) fn file(&self) -> &SourceFile {
+        &self.file
+    }
+
+    /// The byte offset of a 1-based line and column, counted in characters.
+    pub(super) fn offset(&self, at: Location) -> usize {
+        let text = self.file.text();
+        let line = usize::try_from(at.line).unwrap_or(usize::MAX).saturating_sub(1);
+        let Some(&start) = self.starts.get(line) else { return text.len() };
+        let columns = usize::try_from(at.column).unwrap_or(usize::MAX).saturating_sub(1);
+        let end = self.starts.get(line + 1).copied().unwrap_or(text.len());
+        let content = &text[start..end];
+        if content.is_ascii() {
+            return (start + columns).min(end);
+        }
+        start + content.char_indices().nth(columns).map_or(content.len(), |(at, _)| at)
+    }
+
+    /// The place of a parser's span; none where the parser did not keep one.
+    pub(super) fn span(&self, span: sqlparser::tokenizer::Span) -> Option<Span> {
+        if span.start.line == 0 {
+            return None;
+        }
+        let start = self.offset(span.start);
+        let end = self.offset(span.end).max(start);
+        Some(self.file.span(start..end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folded(sql: &str) -> String {
+        let lines = Lines::new(&SourceFile::new("t.sql", sql));
+        let statements = statements(&lines).unwrap();
+        statements.iter().flatten().map(|t| t.token.to_string()).collect()
+    }
+
+    #[test]
+    fn words_fold_but_quoted_words_and_paths_do_not() {
+        assert_eq!(folded(r#"select a, "b" from t"#), r#"SELECT A, "b" FROM T"#);
+        assert_eq!(folded("v:Ab.cD[i].e::int"), "V:Ab.cD[I].e::INT");
+        assert_eq!(folded("{'k': a.b}"), "{'k': A.B}");
+        assert_eq!(folded("parse_json(x):a.B, c"), "PARSE_JSON(X):a.B, C");
+    }
+
+    #[test]
+    fn places_count_characters_and_give_bytes() {
+        let lines = Lines::new(&SourceFile::new("t.sql", "é\n'é' x"));
+        assert_eq!(lines.offset(Location::new(2, 5)), "é\n'é' ".len());
+    }
+}

@@ -1,0 +1,223 @@
+//! Tokens → AST, one statement at a time, so that every statement's error is found. It resolves no name.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{self, Expr, ObjectName, Query, SetExpr, Spanned as _, TableFactor, Visit, Visitor};
+use sqlparser::dialect::SnowflakeDialect;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
+
+use super::lex::{self, Lines, Tokens};
+use crate::diagnostic::Diagnostic;
+use crate::name::{Name, TableName};
+use crate::text::{SourceFile, Span, Spanned};
+
+/// Levels of nested expressions and queries that are read; more is an error, not a full stack.
+const DEPTH: usize = 120;
+
+/// One parsed statement and the text it was read from.
+#[derive(Clone)]
+pub struct Statement {
+    ast: ast::Statement,
+    span: Span,
+    lines: Lines,
+}
+
+/// Reads all statements of a text; every statement that cannot be read gives a diagnostic.
+pub fn parse(source: &SourceFile) -> Result<Vec<Statement>, Vec<Diagnostic>> {
+    let lines = Lines::new(source);
+    let tokens = lex::statements(&lines).map_err(|diagnostic| vec![diagnostic])?;
+    let mut statements = Vec::new();
+    let mut diagnostics = Vec::new();
+    for tokens in tokens {
+        match statement(&lines, tokens) {
+            Ok(statement) => statements.push(statement),
+            Err(diagnostic) => diagnostics.push(diagnostic),
+        }
+    }
+    if diagnostics.is_empty() { Ok(statements) } else { Err(diagnostics) }
+}
+
+fn statement(lines: &Lines, tokens: Tokens) -> Result<Statement, Diagnostic> {
+    let span = extent(lines, &tokens);
+    let mut parser = Parser::new(&SnowflakeDialect).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens);
+    let parsed = parser.parse_statement().and_then(|ast| match parser.peek_token().token {
+        Token::EOF => Ok(ast),
+        _ => parser.expected_ref("end of statement", parser.peek_token_ref()),
+    });
+    match parsed {
+        Ok(ast) => Ok(Statement { ast, span, lines: lines.clone() }),
+        Err(error) => Err(syntax_error(&error, &parser, lines, span)),
+    }
+}
+
+/// From the first to the last token that is not space.
+fn extent(lines: &Lines, tokens: &Tokens) -> Span {
+    let mut solid = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_)));
+    let first = solid.next();
+    let last = solid.next_back().or(first);
+    let start = first.map_or(0, |t| lines.offset(t.span.start));
+    let end = last.map_or(start, |t| lines.offset(t.span.end));
+    lines.file().span(start..end)
+}
+
+fn syntax_error(error: &ParserError, parser: &Parser<'_>, lines: &Lines, whole: Span) -> Diagnostic {
+    let text = match error {
+        ParserError::RecursionLimitExceeded => {
+            return Diagnostic::error("sql-syntax", format!("nested more than {DEPTH} levels deep")).at(whole);
+        }
+        ParserError::ParserError(text) | ParserError::TokenizerError(text) => text,
+    };
+    let (message, place) = match text.rsplit_once(" at Line: ") {
+        Some((message, place)) => (message, location(place)),
+        None => (text.as_str(), None),
+    };
+    let start = match place {
+        Some(at) => lines.offset(at),
+        None => lines.span(parser.peek_token_ref().span).map_or(whole.end, |span| span.start),
+    };
+    let end = word_end(lines.file().text(), start);
+    let span = if start >= whole.end { whole.file.span(whole.end..whole.end) } else { lines.file().span(start..end) };
+    Diagnostic::error("sql-syntax", lower_first(message)).at(span)
+}
+
+fn location(place: &str) -> Option<sqlparser::tokenizer::Location> {
+    let (line, column) = place.split_once(", Column: ")?;
+    Some(sqlparser::tokenizer::Location::new(line.trim().parse().ok()?, column.trim().parse().ok()?))
+}
+
+fn word_end(text: &str, start: usize) -> usize {
+    let rest = text.get(start..).unwrap_or_default();
+    let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    start + word.max(1)
+}
+
+fn lower_first(message: &str) -> String {
+    let message = message.trim_start_matches("sql parser error: ");
+    let mut chars = message.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+impl Statement {
+    /// Where it stands.
+    pub fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Its text, without the closing `;`.
+    pub fn text(&self) -> &str {
+        self.span.text()
+    }
+
+    /// What was read, names folded.
+    pub fn ast(&self) -> &ast::Statement {
+        &self.ast
+    }
+
+    /// Whether it only reads: a SELECT, VALUES or WITH.
+    pub fn is_query(&self) -> bool {
+        matches!(self.ast, ast::Statement::Query(_))
+    }
+
+    /// The place of a part of the AST; the whole statement where the parser kept none.
+    pub fn place(&self, span: sqlparser::tokenizer::Span) -> Span {
+        self.lines.span(span).unwrap_or_else(|| self.span.clone())
+    }
+
+    /// The tables it reads, each once per mention, without the names of its own WITH clauses.
+    pub fn tables(&self) -> Vec<Spanned<TableName>> {
+        let mut reads = Reads { statement: self, scopes: Vec::new(), tables: Vec::new() };
+        let _: ControlFlow<()> = self.ast.visit(&mut reads);
+        reads.tables
+    }
+
+    /// Whether the same input can give another result: it draws random numbers or identifiers.
+    pub fn is_volatile(&self) -> bool {
+        self.ast.visit(&mut Volatile).is_break()
+    }
+}
+
+/// The table that a dotted name means; none where it has more than three parts or computed ones.
+pub fn table_name(name: &ObjectName) -> Option<TableName> {
+    let mut parts = Vec::new();
+    for part in &name.0 {
+        parts.push(Name::quoted(part.as_ident()?.value.clone()));
+    }
+    let table = parts.pop()?;
+    let schema = parts.pop().filter(|name| !name.as_str().is_empty());
+    let database = parts.pop();
+    parts.is_empty().then_some(TableName { database, schema, table })
+}
+
+struct Reads<'a> {
+    statement: &'a Statement,
+    scopes: Vec<Vec<Name>>,
+    tables: Vec<Spanned<TableName>>,
+}
+
+impl Reads<'_> {
+    fn is_cte(&self, name: &TableName) -> bool {
+        name.schema.is_none() && self.scopes.iter().flatten().any(|cte| *cte == name.table)
+    }
+
+    fn read(&mut self, name: &ObjectName) {
+        if let Some(table) = table_name(name)
+            && !self.is_cte(&table)
+        {
+            self.tables.push(Spanned::new(table, self.statement.place(name.span())));
+        }
+    }
+}
+
+impl Visitor for Reads<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.scopes.push(ctes.map(|cte| Name::quoted(cte.alias.name.value.clone())).collect());
+        if let SetExpr::Table(table) = query.body.as_ref()
+            && let Some(name) = &table.table_name
+        {
+            self.tables.push(Spanned::new(TableName::bare(Name::quoted(name.clone())), self.statement.span.clone()));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.scopes.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, args: None, .. } = factor {
+            self.read(name);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+struct Volatile;
+
+const VOLATILE: [&str; 6] = ["RANDOM", "RANDSTR", "UNIFORM", "NORMAL", "ZIPF", "UUID_STRING"];
+
+impl Visitor for Volatile {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function) if VOLATILE.contains(&function.name.to_string().as_str()) => {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
