@@ -6,6 +6,9 @@ use std::sync::Arc;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+/// A scalar function from its parts.
+mod scalar;
+
 /// IFF, NVL, DECODE and the like.
 mod conditional;
 

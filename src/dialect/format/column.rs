@@ -1,0 +1,297 @@
+//! Columns of dates, times and timestamps out of text and as text. Which format applies is given, or the session's.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Int32Array, StringArray, StringBuilder, StructArray, Time64NanosecondArray,
+    TimestampNanosecondArray,
+};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Float64Type, Int32Type, Time64NanosecondType, TimeUnit, TimestampNanosecondType,
+};
+use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err};
+
+use super::civil::{Moment, SECOND};
+use super::model::Model;
+use super::read::{read_date, read_time, read_timestamp};
+use super::write::write;
+use super::zone::{moment_in, to_utc, zone};
+use crate::dialect::session::SessionParameters;
+use crate::dialect::types::{self, SqlType};
+
+/// What becomes of a text that is no value: an error, or NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// The statement fails.
+    Error,
+    /// The row is NULL, as TRY_ functions have it.
+    Null,
+}
+
+fn settled<T>(value: Option<T>, misfit: Misfit, error: impl FnOnce() -> String) -> Result<Option<T>> {
+    match value {
+        None if misfit == Misfit::Error => exec_err!("{}", error()),
+        value => Ok(value),
+    }
+}
+
+fn unrecognised(what: &str, text: &str, model: &Model) -> String {
+    match model {
+        Model::Auto => format!("{what} '{text}' is not recognized"),
+        Model::Elements(_) => format!("can't parse '{text}' as {what} with the given format"),
+    }
+}
+
+/// Dates out of text.
+pub fn dates(texts: &StringArray, model: &Model, misfit: Misfit) -> Result<Date32Array> {
+    let one = |text| {
+        let days = read_date(text, model).and_then(|days| i32::try_from(days).ok());
+        settled(days, misfit, || unrecognised("date", text, model))
+    };
+    texts.iter().map(|text| text.map_or(Ok(None), one)).collect()
+}
+
+/// Times of day out of text.
+pub fn times(texts: &StringArray, model: &Model, misfit: Misfit) -> Result<Time64NanosecondArray> {
+    let one = |text| settled(read_time(text, model), misfit, || unrecognised("time", text, model));
+    texts.iter().map(|text| text.map_or(Ok(None), one)).collect()
+}
+
+fn moments<T>(
+    texts: &StringArray,
+    model: &Model,
+    misfit: Misfit,
+    value: impl Fn(Moment) -> Option<T>,
+) -> Result<Vec<Option<T>>> {
+    let one = |text| {
+        let read = read_timestamp(text, model);
+        let moment = settled(read, misfit, || unrecognised("timestamp", text, model))?;
+        let Some(moment) = moment else { return Ok(None) };
+        settled(value(moment), misfit, || format!("timestamp '{text}' is outside of the years 1677 to 2262"))
+    };
+    texts.iter().map(|text| text.map_or(Ok(None), one)).collect()
+}
+
+/// TIMESTAMP_NTZ out of text: the wall clock, whatever offset is behind it.
+pub fn timestamps_ntz(texts: &StringArray, model: &Model, misfit: Misfit) -> Result<TimestampNanosecondArray> {
+    Ok(moments(texts, model, misfit, Moment::wall_nanos)?.into())
+}
+
+/// The instant and offset of a moment; one without an offset is local to the session's zone.
+pub fn instant(moment: Moment, session_zone: chrono_tz::Tz) -> Option<(i64, i32)> {
+    let wall = moment.wall_nanos()?;
+    match moment.offset {
+        Some(offset) => Some((wall.checked_sub(i64::from(offset) * 60 * SECOND)?, offset)),
+        None => {
+            let utc = to_utc(session_zone, wall);
+            Some((utc, ((wall - utc) / (60 * SECOND)) as i32))
+        }
+    }
+}
+
+/// TIMESTAMP_LTZ out of text, read in the session's zone where it names no offset.
+pub fn timestamps_ltz(
+    texts: &StringArray,
+    model: &Model,
+    misfit: Misfit,
+    zone_name: &str,
+) -> Result<TimestampNanosecondArray> {
+    let session_zone = zone(zone_name).map_err(DataFusionError::Execution)?;
+    let values = moments(texts, model, misfit, |moment| instant(moment, session_zone).map(|(utc, _)| utc))?;
+    Ok(TimestampNanosecondArray::from(values).with_timezone(zone_name))
+}
+
+/// TIMESTAMP_TZ out of text, with the offset it names or else the session's.
+pub fn timestamps_tz(texts: &StringArray, model: &Model, misfit: Misfit, zone_name: &str) -> Result<StructArray> {
+    let session_zone = zone(zone_name).map_err(DataFusionError::Execution)?;
+    tz_array(moments(texts, model, misfit, |moment| instant(moment, session_zone))?)
+}
+
+/// A TIMESTAMP_TZ column of instants with their offsets in minutes.
+pub fn tz_array(values: Vec<Option<(i64, i32)>>) -> Result<StructArray> {
+    let DataType::Struct(fields) = types::timestamp_tz() else {
+        return exec_err!("TIMESTAMP_TZ is not a struct");
+    };
+    let nulls = values.iter().map(Option::is_some).collect::<Vec<_>>().into();
+    let utc: TimestampNanosecondArray = values.iter().map(|value| value.map(|(utc, _)| utc)).collect();
+    let offset: Int32Array = values.iter().map(|value| value.map(|(_, offset)| offset)).collect();
+    Ok(StructArray::try_new(fields, vec![Arc::new(utc), Arc::new(offset)], Some(nulls))?)
+}
+
+/// The format in which the session shows a type of timestamp.
+pub fn timestamp_format(session: &SessionParameters, sql_type: SqlType) -> &str {
+    let own = match sql_type {
+        SqlType::TimestampNtz => &session.timestamp_ntz_output_format,
+        SqlType::TimestampLtz => &session.timestamp_ltz_output_format,
+        _ => &session.timestamp_tz_output_format,
+    };
+    if own.is_empty() { &session.timestamp_output_format } else { own }
+}
+
+/// The moments in a column of dates, times or timestamps, each as its wall clock shows it.
+pub fn moments_of<'a>(
+    array: &'a ArrayRef,
+    session: &SessionParameters,
+) -> Result<Box<dyn Fn(usize) -> Option<Moment> + 'a>> {
+    let wrong = || exec_datafusion_err!("{} is not a date or time", array.data_type());
+    Ok(match SqlType::of(array.data_type()) {
+        Some(SqlType::Date) => {
+            let dates = array.as_primitive_opt::<Date32Type>().ok_or_else(wrong)?;
+            Box::new(move |row| {
+                let days = dates.is_valid(row).then(|| i64::from(dates.value(row)))?;
+                Some(Moment { days, nanos: 0, offset: None })
+            })
+        }
+        Some(SqlType::Time) => {
+            let times = array.as_primitive_opt::<Time64NanosecondType>().ok_or_else(wrong)?;
+            Box::new(move |row| {
+                let nanos = times.is_valid(row).then(|| times.value(row))?;
+                Some(Moment { days: 0, nanos, offset: None })
+            })
+        }
+        Some(SqlType::TimestampNtz) => {
+            let values = array.as_primitive_opt::<TimestampNanosecondType>().ok_or_else(wrong)?;
+            Box::new(move |row| values.is_valid(row).then(|| Moment::of_nanos(values.value(row))))
+        }
+        Some(SqlType::TimestampLtz) => {
+            let values = array.as_primitive_opt::<TimestampNanosecondType>().ok_or_else(wrong)?;
+            let session_zone = zone(&session.timezone).map_err(DataFusionError::Execution)?;
+            Box::new(move |row| values.is_valid(row).then(|| moment_in(session_zone, values.value(row))))
+        }
+        Some(SqlType::TimestampTz) => {
+            let parts = array.as_struct();
+            let utc = parts.column(0).as_primitive_opt::<TimestampNanosecondType>().ok_or_else(wrong)?;
+            let offsets = parts.column(1).as_primitive_opt::<Int32Type>().ok_or_else(wrong)?;
+            Box::new(move |row| {
+                let offset = (parts.is_valid(row) && utc.is_valid(row)).then(|| offsets.value(row))?;
+                let wall = utc.value(row).saturating_add(i64::from(offset) * 60 * SECOND);
+                Some(Moment { offset: Some(offset), ..Moment::of_nanos(wall) })
+            })
+        }
+        _ => return Err(wrong()),
+    })
+}
+
+/// A column of dates, times or timestamps as text in a format.
+pub fn write_column(array: &ArrayRef, model: &Model, session: &SessionParameters) -> Result<StringArray> {
+    let moment = moments_of(array, session)?;
+    let mut builder = StringBuilder::with_capacity(array.len(), array.len() * 24);
+    let mut buffer = String::new();
+    for row in 0..array.len() {
+        match moment(row) {
+            Some(moment) => {
+                buffer.clear();
+                write(&moment, model, &mut buffer);
+                builder.append_value(&buffer);
+            }
+            None => builder.append_null(),
+        }
+    }
+    Ok(builder.finish())
+}
+
+/// Any column as the text that Snowflake shows for it in this session.
+pub fn text_column(array: &ArrayRef, session: &SessionParameters) -> Result<StringArray> {
+    let sql_type = SqlType::of(array.data_type());
+    let model = match sql_type {
+        Some(SqlType::Varchar(_)) | None => return plain(array),
+        Some(SqlType::Date) => &session.date_output_format,
+        Some(SqlType::Time) => &session.time_output_format,
+        Some(kind @ (SqlType::TimestampNtz | SqlType::TimestampLtz | SqlType::TimestampTz)) => {
+            timestamp_format(session, kind)
+        }
+        Some(SqlType::Float) => return floats(array),
+        Some(SqlType::Binary) => return binary(array, session),
+        Some(SqlType::Variant | SqlType::Object | SqlType::Array) => return semi_structured(array),
+        Some(_) => return plain(array),
+    };
+    let canonical = SqlType::of(array.data_type()).map_or(DataType::Null, |kind| kind.arrow(&session.timezone));
+    let array = if array.data_type() == &canonical { Arc::clone(array) } else { cast(array, &canonical)? };
+    let model = Model::parse(model).map_err(DataFusionError::Execution)?;
+    write_column(&array, &model, session)
+}
+
+fn cast(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    Ok(cast_with_options(array, data_type, &CastOptions { safe: false, ..CastOptions::default() })?)
+}
+
+fn plain(array: &ArrayRef) -> Result<StringArray> {
+    Ok(cast(array, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+fn floats(array: &ArrayRef) -> Result<StringArray> {
+    let floats = cast(array, &DataType::Float64)?;
+    let floats = floats.as_primitive::<Float64Type>();
+    Ok(floats.iter().map(|value| value.map(float_text)).collect())
+}
+
+/// A float as Snowflake shows it: the shortest digits that read back the same, with an exponent from 1e15 and 1e-5 on.
+pub fn float_text(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
+    }
+    let size = value.abs();
+    if size != 0.0 && !(1e-5..1e15).contains(&size) {
+        let text = format!("{value:e}");
+        return match text.split_once('e') {
+            Some((digits, exponent)) => match exponent.strip_prefix('-') {
+                Some(exponent) => format!("{digits}e-{exponent:0>2}"),
+                None => format!("{digits}e+{exponent:0>2}"),
+            },
+            None => text,
+        };
+    }
+    format!("{value}")
+}
+
+fn binary(array: &ArrayRef, session: &SessionParameters) -> Result<StringArray> {
+    let bytes = cast(array, &DataType::Binary)?;
+    let bytes = bytes.as_binary::<i32>();
+    match session.binary_output_format.to_ascii_uppercase().as_str() {
+        "BASE64" => {
+            use base64::Engine as _;
+            Ok(bytes.iter().map(|b| b.map(|b| base64::engine::general_purpose::STANDARD.encode(b))).collect())
+        }
+        "UTF8" | "UTF-8" => bytes
+            .iter()
+            .map(|b| {
+                b.map(|b| String::from_utf8(b.to_vec()).map_err(|_| exec_datafusion_err!("binary is not UTF-8")))
+                    .transpose()
+            })
+            .collect(),
+        _ => Ok(bytes.iter().map(|b| b.map(hex_upper)).collect()),
+    }
+}
+
+/// Bytes as upper-case hexadecimal digits.
+pub fn hex_upper(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(out, "{byte:02X}");
+    }
+    out
+}
+
+fn semi_structured(array: &ArrayRef) -> Result<StringArray> {
+    let parts = array.as_struct();
+    let json = parts.column(0).as_string::<i32>();
+    let one = |row: usize| {
+        let text = (parts.is_valid(row) && json.is_valid(row)).then(|| json.value(row))?;
+        match text {
+            "null" => None,
+            quoted if quoted.starts_with('"') => serde_json::from_str::<String>(quoted).ok(),
+            other => Some(other.to_owned()),
+        }
+    };
+    Ok((0..parts.len()).map(one).collect())
+}
+
+/// The nanosecond timestamp type without a zone.
+pub fn ntz() -> DataType {
+    DataType::Timestamp(TimeUnit::Nanosecond, None)
+}
