@@ -11,5 +11,8 @@ pub mod diagnostic;
 /// Names as Snowflake sees them, and the nearest one.
 pub mod name;
 
+/// YAML as a tree with places, and the tables of keys that files may hold.
+pub mod yaml;
+
 /// Snowflake SQL: text → AST → DataFusion plan.
 pub mod dialect;
