@@ -16,3 +16,12 @@ pub mod yaml;
 
 /// Snowflake SQL: text → AST → DataFusion plan.
 pub mod dialect;
+
+/// SQL statements of one session, DDL and DML included, over its tables.
+pub mod session;
+
+/// How results and problems look.
+pub mod report;
+
+/// The command line.
+pub mod cli;

@@ -114,6 +114,12 @@ impl Statement {
         &self.ast
     }
 
+    /// Another statement read from the same text: the query inside one that writes.
+    #[must_use]
+    pub fn with_ast(&self, ast: ast::Statement) -> Self {
+        Self { ast, span: self.span.clone(), lines: self.lines.clone() }
+    }
+
     /// Whether it only reads: a SELECT, VALUES or WITH.
     pub fn is_query(&self) -> bool {
         matches!(self.ast, ast::Statement::Query(_))

@@ -1,0 +1,251 @@
+//! The command line: arguments → a command → an exit code. Each command is one file of `cli/`; this one holds what they share
+//! and does nothing of its own.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::diagnostic::{Diagnostic, Severity};
+
+mod sql;
+
+/// Exit codes, as the README documents them.
+pub mod exit {
+    /// Everything was done.
+    pub const DONE: u8 = 0;
+    /// A step, test or check failed, or a statement did.
+    pub const FAILED: u8 = 1;
+    /// The input is wrong; nothing was run.
+    pub const WRONG_INPUT: u8 = 2;
+    /// Ctrl-C.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Everything was done.
+    Done,
+    /// A step, test or check failed; it has been shown already.
+    Failed,
+    /// Something that is not the author's text went wrong: shown as `error: …`.
+    Broken(String),
+    /// What is wrong with the author's text.
+    Wrong(Vec<Diagnostic>),
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl Outcome {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Done => exit::DONE,
+            Self::Failed | Self::Broken(_) => exit::FAILED,
+            Self::Wrong(_) => exit::WRONG_INPUT,
+            Self::Interrupted => exit::INTERRUPTED,
+        }
+    }
+}
+
+impl From<Vec<Diagnostic>> for Outcome {
+    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+        Self::Wrong(diagnostics)
+    }
+}
+
+impl From<io::Error> for Outcome {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+/// Declarative SQL pipelines: one YAML file and a few Snowflake SQL files, compiled before any data is touched.
+#[derive(Debug, Parser)]
+#[command(name = "pipe", version, about, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Globals {
+    /// The project's folder; the default is the nearest one above that has a `pipe.yaml`
+    #[arg(short = 'C', long, global = true, value_name = "DIR", help_heading = "Global options")]
+    pub(crate) project_dir: Option<PathBuf>,
+    /// The target to work on, as `pipe.yaml` names it
+    #[arg(long, global = true, value_name = "NAME", env = "PIPE_TARGET", help_heading = "Global options")]
+    pub(crate) target: Option<String>,
+    /// Tell more on standard error (twice: everything)
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global options")]
+    pub(crate) verbose: u8,
+    /// Tell only what is wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    pub(crate) quiet: bool,
+    /// How log lines look
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Global options")]
+    pub(crate) log_format: LogFormat,
+    /// Where log lines go; the default is standard error
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// Whether to colour what is shown
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help_heading = "Global options")]
+    pub(crate) color: Color,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Whether to colour what is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    /// Whether what goes to standard error is coloured.
+    pub(crate) fn on_stderr(self) -> bool {
+        self.enabled(io::stderr().is_terminal())
+    }
+
+    fn enabled(self, terminal: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run Snowflake SQL on the target, or on an empty in-memory warehouse
+    Sql(sql::Sql),
+}
+
+impl Command {
+    fn run(self, globals: &Globals) -> Result<Outcome, Outcome> {
+        match self {
+            Self::Sql(command) => command.run(globals),
+        }
+    }
+}
+
+/// Stack of the thread that commands run on: deep but bounded SQL recurses in the parser and the planner.
+const STACK: usize = 256 << 20;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let worker = std::thread::Builder::new().name("main".to_string()).stack_size(STACK).spawn(move || run(arguments));
+    match worker.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => ExitCode::from(code),
+        _ => ExitCode::from(exit::FAILED),
+    }
+}
+
+fn run(arguments: Vec<OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::WRONG_INPUT } else { exit::DONE };
+            return if error.print().is_ok() { code } else { exit::FAILED };
+        }
+    };
+    let outcome = match start_log(&cli.globals) {
+        Ok(()) => cli.command.run(&cli.globals).unwrap_or_else(|outcome| outcome),
+        Err(error) => Outcome::from(error),
+    };
+    show(&outcome, &cli.globals);
+    outcome.code()
+}
+
+fn start_log(globals: &Globals) -> io::Result<()> {
+    let level = match (globals.quiet, globals.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "pipe=info,warn",
+        (false, 2) => "pipe=debug,warn",
+        (false, _) => "trace",
+    };
+    let log = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::new(level));
+    let started = match &globals.log_file {
+        Some(path) => {
+            let file = std::fs::File::options().create(true).append(true).open(path)?;
+            let log = log.with_ansi(false).with_writer(file);
+            if globals.log_format == LogFormat::Json { log.json().try_init() } else { log.try_init() }
+        }
+        None => {
+            let log = log.with_ansi(globals.color.on_stderr()).with_writer(io::stderr);
+            if globals.log_format == LogFormat::Json { log.json().try_init() } else { log.try_init() }
+        }
+    };
+    started.map_err(io::Error::other)
+}
+
+/// Says on standard error how the command ended. Where standard error is closed there is nobody to tell.
+fn show(outcome: &Outcome, _globals: &Globals) {
+    let mut stderr = io::stderr().lock();
+    let _ = match outcome {
+        Outcome::Done | Outcome::Failed => Ok(()),
+        Outcome::Broken(message) => writeln!(stderr, "error: {message}"),
+        Outcome::Interrupted => writeln!(stderr, "interrupted"),
+        Outcome::Wrong(diagnostics) => show_diagnostics(diagnostics, &mut stderr),
+    };
+}
+
+fn show_diagnostics(diagnostics: &[Diagnostic], out: &mut impl Write) -> io::Result<()> {
+    for diagnostic in diagnostics {
+        writeln!(out, "{diagnostic}")?;
+    }
+    let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+    if errors > 1 {
+        writeln!(out, "{errors} errors")?;
+    }
+    Ok(())
+}
+
+/// Runs a future on a new runtime whose threads have room for the planner's recursion.
+fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build()?;
+    Ok(runtime.block_on(future))
+}
+
+/// Writes data to standard output; a reader that went away is no error.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}
