@@ -17,6 +17,15 @@ pub mod yaml;
 /// Snowflake SQL: text → AST → DataFusion plan.
 pub mod dialect;
 
+/// What a run means before it touches data: resolve, bind, lineage, fingerprints, selection.
+pub mod plan;
+
+/// What executes: the trait.
+pub mod backend;
+
+/// What has been run, kept with the target.
+pub mod ledger;
+
 /// SQL statements of one session, DDL and DML included, over its tables.
 pub mod session;
 

@@ -1,0 +1,113 @@
+//! What executes: the few things that a run asks of an engine. What differs between engines is text, not methods.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::name::{Name, TableName};
+use crate::plan::{PlannedStep, Query, StepId};
+
+/// An engine and the tables it works on. A run shares one among all its steps.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// A mark of the present state of every one of these tables that exists: equal marks, equal rows.
+    async fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError>;
+
+    /// Computes the step's result aside, where no reader of published tables sees it. What an earlier attempt left is
+    /// replaced.
+    async fn build(&self, step: &PlannedStep, attempt: &Attempt) -> Result<Built, BackendError>;
+
+    /// The rows of a query over published tables and results built in this run.
+    async fn query(&self, query: &Query) -> Result<Vec<RecordBatch>, BackendError>;
+
+    /// Makes the results of these steps visible under their names, all at once or none, and gives the version of each.
+    async fn publish(&self, job: &Name, steps: &[&PlannedStep]) -> Result<Vec<String>, BackendError>;
+
+    /// Forgets the step's result, when its last reader is done or when it will not be published.
+    async fn discard(&self, step: &StepId) -> Result<(), BackendError>;
+}
+
+/// One try at a step.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The run, for marks on what is made.
+    pub run: String,
+    /// Which try, counted from 1.
+    pub number: u32,
+    /// What becomes of the result.
+    pub keep: Keep,
+    /// Set when the run is interrupted or the time is over; dropping the future must stop the work as well.
+    pub cancel: CancellationToken,
+}
+
+/// What becomes of a step's result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// It becomes part of its one reader's query.
+    Inline,
+    /// It is computed once and held for its readers in this run.
+    Share,
+    /// It is written aside, to become a table of this name.
+    Table(TableName),
+    /// Its query becomes a view of this name.
+    View(TableName),
+}
+
+/// What building a step gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Built {
+    /// The rows of the result; none where it was not computed on its own.
+    pub rows: Option<u64>,
+}
+
+/// What the caller of a backend does about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Try again: the network, a busy server, a lost session.
+    Retry,
+    /// Show it to the author: the SQL or the data is at fault.
+    Author,
+    /// Check credentials and rights.
+    Access,
+    /// Give the run more memory or disk, or less to do.
+    Resources,
+    /// Nothing: it was asked to stop.
+    Cancelled,
+}
+
+/// Why a backend could not do what it was asked.
+#[derive(Clone, Debug, Error)]
+pub struct BackendError {
+    /// What to do about it.
+    pub remedy: Remedy,
+    /// What happened.
+    pub message: String,
+    /// The backend's own name of the query, to look it up there.
+    pub query: Option<String>,
+}
+
+impl BackendError {
+    /// An error with what to do about it.
+    pub fn new(remedy: Remedy, message: impl Into<String>) -> Self {
+        Self { remedy, message: message.into(), query: None }
+    }
+
+    /// An error that shows the author's fault.
+    pub fn author(message: impl Into<String>) -> Self {
+        Self::new(Remedy::Author, message)
+    }
+}
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.query {
+            Some(query) => write!(f, " (query {query})"),
+            None => Ok(()),
+        }
+    }
+}

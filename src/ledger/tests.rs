@@ -1,0 +1,111 @@
+//! The ledger gives back what was written, survives a crash, and says clearly why it cannot be used.
+
+use chrono::Utc;
+use tempfile::tempdir;
+
+use super::*;
+use crate::plan::{Fingerprint, Hash, StepId};
+
+fn run(id: &str) -> RunRecord {
+    RunRecord {
+        id: id.to_owned(),
+        started: Utc::now(),
+        finished: None,
+        status: Status::Running,
+        jobs: vec!["shop".to_owned()],
+        target: "local".to_owned(),
+        clock: Utc::now(),
+        select: None,
+        process: std::process::id(),
+    }
+}
+
+fn step(name: &str, status: Status) -> StepRecord {
+    let fingerprint = Fingerprint {
+        definition: Hash::of([name]),
+        inputs: [("raw.orders".to_owned(), "v1".to_owned())].into_iter().collect(),
+    };
+    StepRecord {
+        status,
+        seconds: 2.0,
+        rows: Some(3),
+        attempts: 1,
+        fingerprint: Some(fingerprint),
+        sql: Some(format!("select 1 as {name}")),
+        tests: vec![TestRecord { name: "unique".to_owned(), verdict: Verdict::Pass, count: Some(0), message: None }],
+        ..StepRecord::pending(StepId::new("shop", name), "missing")
+    }
+}
+
+#[test]
+fn a_run_is_read_back_as_it_was_written() -> Result<(), LedgerError> {
+    let folder = tempdir().expect("a folder");
+    let mut ledger = Ledger::open(&folder.path().join("deep/ledger.sqlite"))?;
+    ledger.start(&run("r1"))?;
+    let (orders, totals) = (step("orders", Status::Success), step("totals", Status::Failed));
+    ledger.steps("r1", [(0, &orders), (1, &totals)])?;
+    ledger.finish("r1", Status::Failed, Utc::now())?;
+    assert_eq!(ledger.steps_of("r1")?, [orders.clone(), totals]);
+    let runs = ledger.runs(10)?;
+    assert_eq!((runs.len(), runs[0].succeeded, runs[0].failed), (1, 1, 1));
+    assert_eq!(ledger.timings()?.get(&orders.step), Some(&2.0));
+    assert_eq!(ledger.last_sql(&orders.step)?, Some(("select 1 as orders".to_owned(), "r1".to_owned())));
+    assert_eq!(ledger.run("r")?.map(|run| run.status), Some(Status::Failed));
+    Ok(())
+}
+
+#[test]
+fn the_latest_word_on_a_step_counts() -> Result<(), LedgerError> {
+    let folder = tempdir().expect("a folder");
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite"))?;
+    for (id, status) in [("r1", Status::Failed), ("r2", Status::Success)] {
+        ledger.start(&run(id))?;
+        ledger.step(id, 0, &step("orders", status))?;
+    }
+    let last = ledger.last_steps(&StepId::new("shop", "orders").job)?;
+    let orders = last.values().next().expect("one step");
+    assert_eq!((orders.run.as_str(), orders.record.status), ("r2", Status::Success));
+    Ok(())
+}
+
+#[test]
+fn a_run_whose_process_died_is_cancelled_by_the_next() -> Result<(), LedgerError> {
+    let folder = tempdir().expect("a folder");
+    let ledger = Ledger::open(&folder.path().join("ledger.sqlite"))?;
+    ledger.start(&RunRecord { process: u32::MAX, ..run("r1") })?;
+    ledger.start(&run("r2"))?;
+    let statuses: Vec<Status> = ledger.runs(10)?.iter().rev().map(|run| run.record.status).collect();
+    assert_eq!(statuses, [Status::Cancelled, Status::Running]);
+    Ok(())
+}
+
+#[test]
+fn a_file_that_is_no_ledger_is_refused_with_the_reason() {
+    let folder = tempdir().expect("a folder");
+    let path = folder.path().join("ledger.sqlite");
+    std::fs::write(&path, "this is not a database, and long enough to be looked at as one".repeat(40))
+        .expect("written");
+    assert!(matches!(Ledger::open(&path), Err(LedgerError::Corrupt { .. })));
+}
+
+#[test]
+fn a_ledger_of_a_later_release_is_refused() -> Result<(), LedgerError> {
+    let folder = tempdir().expect("a folder");
+    let path = folder.path().join("ledger.sqlite");
+    let ledger = Ledger::open(&path)?;
+    ledger.connection.pragma_update(None, "user_version", 99).expect("set");
+    drop(ledger);
+    assert!(matches!(Ledger::open(&path), Err(LedgerError::Newer { found: 99, .. })));
+    Ok(())
+}
+
+#[test]
+fn a_locked_ledger_is_said_to_be_locked() -> Result<(), LedgerError> {
+    let folder = tempdir().expect("a folder");
+    let path = folder.path().join("ledger.sqlite");
+    let holder = Ledger::open(&path)?;
+    holder.connection.execute_batch("begin immediate").expect("begun");
+    let other = Ledger::open_patiently(&path, Duration::from_millis(20))?;
+    assert!(matches!(other.start(&run("r1")), Err(LedgerError::Locked { .. })));
+    Ok(())
+}

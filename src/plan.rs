@@ -1,0 +1,117 @@
+//! What a run means before it touches data: the steps of its jobs, what each reads, in which order, with which columns.
+//! Nothing here reads a file or a table.
+
+/// The graph of steps.
+pub mod dag;
+
+/// What a result follows from.
+pub mod fingerprint;
+
+/// A step as the plan knows it.
+pub mod step;
+
+use std::collections::HashMap;
+use std::fmt;
+
+pub use dag::{Dag, Node};
+pub use fingerprint::{Fingerprint, Hash};
+pub use step::{Input, InputTable, Origin, Patience, PlannedStep, PlannedTest, Query, Work};
+
+use crate::name::Name;
+
+/// A step of a job, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId {
+    /// The job.
+    pub job: Name,
+    /// The step in it.
+    pub step: Name,
+}
+
+impl StepId {
+    /// A step by unquoted names.
+    pub fn new(job: &str, step: &str) -> Self {
+        Self { job: Name::unquoted(job), step: Name::unquoted(step) }
+    }
+}
+
+impl fmt::Display for StepId {
+    /// `job.step` in lower case, as in YAML.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.job.lower(), self.step.lower())
+    }
+}
+
+/// The steps of one or several jobs, and what waits for what.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The jobs, in the order they were named.
+    pub jobs: Vec<Name>,
+    /// Their steps: the jobs one after another, each in its author's order.
+    pub steps: Vec<PlannedStep>,
+    /// The order of work. A step that reads another job's table waits for that job to publish.
+    pub dag: Dag,
+}
+
+impl Plan {
+    /// The plan of these steps, each waiting for what it reads; `waits` adds edges that no input shows.
+    pub fn new(steps: Vec<PlannedStep>, waits: &[(StepId, StepId, Option<crate::text::Span>)]) -> Self {
+        let mut jobs: Vec<Name> = Vec::new();
+        for step in &steps {
+            if jobs.last() != Some(&step.id.job) && !jobs.contains(&step.id.job) {
+                jobs.push(step.id.job.clone());
+            }
+        }
+        let nodes = (0..steps.len()).map(Node::Step).chain((0..jobs.len()).map(Node::Publish));
+        let mut plan = Self { dag: Dag::new(nodes), jobs, steps };
+        plan.connect(waits);
+        plan
+    }
+
+    fn connect(&mut self, waits: &[(StepId, StepId, Option<crate::text::Span>)]) {
+        let index: HashMap<&StepId, usize> = self.steps.iter().enumerate().map(|(at, step)| (&step.id, at)).collect();
+        let jobs: HashMap<&Name, usize> = self.jobs.iter().enumerate().map(|(at, job)| (job, at)).collect();
+        let mut edges = Vec::new();
+        let mut wait = |after: &PlannedStep, before: &StepId, span: Option<crate::text::Span>| {
+            let (Some(&after_at), Some(&before_at)) = (index.get(&after.id), index.get(before)) else { return };
+            let before = match (after.id.job == before.job, jobs.get(&before.job)) {
+                (false, Some(&job)) => Node::Publish(job),
+                _ => Node::Step(before_at),
+            };
+            edges.push((Node::Step(after_at), before, span));
+        };
+        for step in &self.steps {
+            for input in step.inputs.iter().chain(step.tests.iter().flat_map(|test| &test.inputs)) {
+                if let Origin::Step(before, _) = &input.origin
+                    && (*before != step.id || step.inputs.contains(input))
+                {
+                    wait(step, before, Some(input.name.span.clone()));
+                }
+            }
+        }
+        for (after, before, span) in waits {
+            if let Some(&at) = index.get(after) {
+                wait(&self.steps[at], before, span.clone());
+            }
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            if let Some(&job) = jobs.get(&step.id.job) {
+                edges.push((Node::Publish(job), Node::Step(at), None));
+            }
+        }
+        for (after, before, span) in edges {
+            self.dag.depend(after, before, span);
+        }
+    }
+
+    /// The index of a step.
+    pub fn position(&self, id: &StepId) -> Option<usize> {
+        self.steps.iter().position(|step| step.id == *id)
+    }
+
+    /// The steps of a job, by index.
+    pub fn steps_of(&self, job: usize) -> impl Iterator<Item = usize> + '_ {
+        let name = &self.jobs[job];
+        self.steps.iter().enumerate().filter(move |(_, step)| step.id.job == *name).map(|(at, _)| at)
+    }
+}

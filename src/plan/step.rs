@@ -1,0 +1,148 @@
+//! A step as the plan knows it: what it computes from what, what becomes of the result, and how patient a run is with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::{LogicalPlan, TableSource};
+
+use super::StepId;
+use crate::dialect::Column;
+use crate::name::TableName;
+use crate::text::{Span, Spanned};
+
+/// What a name in a step's SQL means.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The result of another step of the plan; where that step is not run now, the table it published.
+    Step(StepId, Option<TableName>),
+    /// A source, or a table that a job outside the plan publishes.
+    Table(TableName),
+}
+
+/// A table that a step reads: the name in its SQL, where it stands, and what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The name as the SQL has it.
+    pub name: Spanned<TableName>,
+    /// What it means.
+    pub origin: Origin,
+}
+
+/// The schema of an input, which is all that binding sees. A backend swaps the rows in before it executes.
+#[derive(Clone, Debug)]
+pub struct InputTable {
+    /// What it stands for.
+    pub origin: Origin,
+    /// Its columns.
+    pub schema: SchemaRef,
+}
+
+impl TableSource for InputTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+/// SQL and what it means.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// The text, rendered.
+    pub sql: String,
+    /// The bound plan, over [`InputTable`]s.
+    pub plan: LogicalPlan,
+}
+
+/// How patient a run is with a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patience {
+    /// How often it is tried where the error may pass.
+    pub attempts: u32,
+    /// How long to wait before the second try; every further wait is twice as long.
+    pub backoff: Duration,
+    /// How long one try may take.
+    pub timeout: Option<Duration>,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { attempts: 3, backoff: Duration::from_secs(1), timeout: None }
+    }
+}
+
+impl Patience {
+    /// How long to wait after the given try, counted from 1: doubled each time, at most five minutes.
+    pub fn wait_after(&self, attempt: u32) -> Duration {
+        let doubled = self.backoff.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
+        doubled.min(Duration::from_secs(300))
+    }
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A query.
+    Query(Query),
+    /// What could not be read or bound, and has been reported.
+    Broken,
+}
+
+/// A test of a step's result, as a query.
+#[derive(Clone, Debug)]
+pub struct PlannedTest {
+    /// The test, as its author would name it.
+    pub name: String,
+    /// What it reads: the step's result, and other tables where the rule compares.
+    pub inputs: Vec<Input>,
+    /// The query; none where it could not be bound, which has been reported.
+    pub query: Option<Query>,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug)]
+pub struct PlannedStep {
+    /// Its name.
+    pub id: StepId,
+    /// Where the author named it.
+    pub span: Option<Span>,
+    /// What it does.
+    pub work: Work,
+    /// What it reads, once per mention.
+    pub inputs: Vec<Input>,
+    /// The columns of its result, once bound.
+    pub columns: Vec<Column>,
+    /// The table that it publishes.
+    pub publish: Option<TableName>,
+    /// Whether what it publishes is a view.
+    pub view: bool,
+    /// The tests that its result must pass.
+    pub tests: Vec<PlannedTest>,
+    /// How patient a run is with it.
+    pub patience: Patience,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+impl PlannedStep {
+    /// A step that reads and publishes nothing yet.
+    pub fn new(id: StepId, work: Work) -> Self {
+        Self {
+            id,
+            span: None,
+            work,
+            inputs: Vec::new(),
+            columns: Vec::new(),
+            publish: None,
+            view: false,
+            tests: Vec::new(),
+            patience: Patience::default(),
+            tags: Vec::new(),
+        }
+    }
+}
+
+/// A column list as one line of text, for definitions and messages.
+pub fn columns_text(columns: &[Column]) -> String {
+    let column = |column: &Column| format!("{} {}", column.name.sql(), column.sql_type);
+    columns.iter().map(column).collect::<Vec<_>>().join(", ")
+}
