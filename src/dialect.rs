@@ -21,6 +21,9 @@ pub mod session;
 /// Date and time formats: models and AUTO detection, reading and writing.
 pub mod format;
 
+/// The values of VARIANT, OBJECT and ARRAY.
+pub mod variant;
+
 /// Snowflake's functions by family, and the honest table of them.
 pub mod functions;
 
