@@ -113,7 +113,7 @@ fn state(parameters: SessionParameters) -> SessionState {
     for planner in analyze::planners() {
         builder.expr_planners().get_or_insert_default().insert(0, planner);
     }
-    builder.with_analyzer_rules(analyze::rules()).build()
+    builder.with_analyzer_rules(analyze::rules()).with_query_planner(functions::table::query_planner()).build()
 }
 
 #[cfg(test)]

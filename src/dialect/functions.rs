@@ -52,7 +52,7 @@ mod window;
 mod vector;
 
 /// Functions that give rows.
-mod table;
+pub mod table;
 
 /// How faithful a function is to Snowflake's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

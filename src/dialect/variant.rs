@@ -25,5 +25,8 @@ pub mod write;
 /// Reading the canonical text in place: kinds, elements, members.
 pub mod text;
 
+/// Values as Arrow arrays.
+pub mod array;
+
 /// Paths such as `a.b[0]` and what they lead to.
 pub mod path;
