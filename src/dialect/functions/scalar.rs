@@ -1,13 +1,14 @@
 //! A scalar function from its parts: a name, the number of its arguments, the rule of its result type and a kernel over
 //! Arrow columns. It holds no function of its own.
 
+use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, BooleanBuilder, Float64Array, Int64Array, Int64Builder, StringArray,
-    StringBuilder, new_null_array,
+    Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder, Float64Array, Int64Array, Int64Builder,
+    StringArray, StringBuilder, StructArray, new_null_array,
 };
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
@@ -20,7 +21,7 @@ use datafusion::logical_expr::{
 use super::{Fidelity, Function, Implementation};
 use crate::dialect::format::text_column;
 use crate::dialect::session::SessionParameters;
-use crate::dialect::types::SqlType;
+use crate::dialect::types::{self, SqlType};
 
 /// Computes the result column of one call.
 pub(super) type Kernel = fn(&Call<'_>) -> Result<ArrayRef>;
@@ -431,22 +432,100 @@ pub(super) fn booleans(rows: usize, mut row: impl FnMut(usize) -> Result<Option<
     Ok(Arc::new(builder.finish()))
 }
 
+/// A column of bytes. `row` writes a row's bytes behind what it is given (empty) and says whether there is a value.
+pub(super) fn binaries(rows: usize, mut row: impl FnMut(usize, &mut Vec<u8>) -> Result<bool>) -> Result<ArrayRef> {
+    let mut builder = BinaryBuilder::with_capacity(rows, rows * 16);
+    let mut buffer = Vec::new();
+    for index in 0..rows {
+        buffer.clear();
+        if row(index, &mut buffer)? {
+            builder.append_value(&buffer);
+        } else {
+            builder.append_null();
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+/// An OBJECT, ARRAY or VARIANT column (by `data_type`) of canonical JSON texts.
+pub(super) fn json_column(data_type: &DataType, texts: ArrayRef) -> Result<ArrayRef> {
+    let DataType::Struct(fields) = data_type else {
+        return Err(wrong_type());
+    };
+    let nulls = texts.nulls().cloned();
+    Ok(Arc::new(StructArray::try_new(fields.clone(), vec![texts], nulls)?))
+}
+
+/// Appends a text as JSON shows it.
+pub(super) fn json_text(out: &mut String, text: &str) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            control if control < ' ' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(control));
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}
+
+/// Refuses arguments that no text can be made of.
+pub(super) fn plain_arguments(shape: &Shape<'_>) -> Result<()> {
+    for index in 0..shape.types.len() {
+        match SqlType::of(&shape.types[index]) {
+            Some(SqlType::Object | SqlType::Array | SqlType::Vector(..)) | None => return shape.refuse(index),
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
 /// The rule of a function that gives text.
-pub(super) fn gives_text(_: &Shape<'_>) -> Result<DataType> {
+pub(super) fn gives_text(shape: &Shape<'_>) -> Result<DataType> {
+    plain_arguments(shape)?;
     Ok(DataType::Utf8)
 }
 
 /// The rule of a function that gives an integer.
-pub(super) fn gives_integer(_: &Shape<'_>) -> Result<DataType> {
+pub(super) fn gives_integer(shape: &Shape<'_>) -> Result<DataType> {
+    plain_arguments(shape)?;
     Ok(DataType::Int64)
 }
 
 /// The rule of a function that gives a truth value.
-pub(super) fn gives_boolean(_: &Shape<'_>) -> Result<DataType> {
+pub(super) fn gives_boolean(shape: &Shape<'_>) -> Result<DataType> {
+    plain_arguments(shape)?;
     Ok(DataType::Boolean)
 }
 
 /// The rule of a function that gives bytes.
-pub(super) fn gives_binary(_: &Shape<'_>) -> Result<DataType> {
+pub(super) fn gives_binary(shape: &Shape<'_>) -> Result<DataType> {
+    plain_arguments(shape)?;
     Ok(DataType::Binary)
+}
+
+/// The rule of a function that gives an ARRAY.
+pub(super) fn gives_array(shape: &Shape<'_>) -> Result<DataType> {
+    plain_arguments(shape)?;
+    Ok(types::array())
+}
+
+/// The rule of a function that gives an OBJECT.
+pub(super) fn gives_object(shape: &Shape<'_>) -> Result<DataType> {
+    plain_arguments(shape)?;
+    Ok(types::object())
+}
+
+/// The rule of a function that gives bytes of bytes, and text of anything else.
+pub(super) fn gives_first(shape: &Shape<'_>) -> Result<DataType> {
+    plain_arguments(shape)?;
+    Ok(if shape.sql_type(0) == SqlType::Binary { DataType::Binary } else { DataType::Utf8 })
 }
