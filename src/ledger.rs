@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use thiserror::Error;
 
 pub use read::{LastStep, RunSummary};
-pub use record::{Published, RunRecord, Status, StepRecord, TestRecord, Verdict};
+pub use record::{Published, RunRecord, Status, StepRecord, TestRecord};
 
 /// The layout that this release reads and writes. A later release with another one migrates it; an earlier one refuses.
 const SCHEMA_VERSION: i64 = 1;

@@ -26,6 +26,9 @@ pub mod backend;
 /// What has been run, kept with the target.
 pub mod ledger;
 
+/// The scheduler: what is ready starts, what is tested is published.
+pub mod run;
+
 /// SQL statements of one session, DDL and DML included, over its tables.
 pub mod session;
 

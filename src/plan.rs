@@ -15,7 +15,7 @@ use std::fmt;
 
 pub use dag::{Dag, Node};
 pub use fingerprint::{Fingerprint, Hash};
-pub use step::{Input, InputTable, Origin, Patience, PlannedStep, PlannedTest, Query, Work};
+pub use step::{Input, InputTable, Judge, Origin, Patience, PlannedStep, PlannedTest, Query, Verdict, Work};
 
 use crate::name::Name;
 
@@ -51,6 +51,7 @@ pub struct Plan {
     pub steps: Vec<PlannedStep>,
     /// The order of work. A step that reads another job's table waits for that job to publish.
     pub dag: Dag,
+    index: HashMap<StepId, usize>,
 }
 
 impl Plan {
@@ -63,13 +64,14 @@ impl Plan {
             }
         }
         let nodes = (0..steps.len()).map(Node::Step).chain((0..jobs.len()).map(Node::Publish));
-        let mut plan = Self { dag: Dag::new(nodes), jobs, steps };
+        let index = steps.iter().enumerate().map(|(at, step)| (step.id.clone(), at)).collect();
+        let mut plan = Self { dag: Dag::new(nodes), jobs, steps, index };
         plan.connect(waits);
         plan
     }
 
     fn connect(&mut self, waits: &[(StepId, StepId, Option<crate::text::Span>)]) {
-        let index: HashMap<&StepId, usize> = self.steps.iter().enumerate().map(|(at, step)| (&step.id, at)).collect();
+        let index = &self.index;
         let jobs: HashMap<&Name, usize> = self.jobs.iter().enumerate().map(|(at, job)| (job, at)).collect();
         let mut edges = Vec::new();
         let mut wait = |after: &PlannedStep, before: &StepId, span: Option<crate::text::Span>| {
@@ -106,7 +108,13 @@ impl Plan {
 
     /// The index of a step.
     pub fn position(&self, id: &StepId) -> Option<usize> {
-        self.steps.iter().position(|step| step.id == *id)
+        self.index.get(id).copied()
+    }
+
+    /// The steps in an order that respects what each reads, by index.
+    pub fn step_order(&self) -> Vec<usize> {
+        let order = self.dag.order().into_iter();
+        order.filter_map(|node| if let Node::Step(at) = node { Some(at) } else { None }).collect()
     }
 
     /// The steps of a job, by index.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::plan::{Fingerprint, StepId};
+use crate::plan::{Fingerprint, StepId, Verdict};
 
 /// How far a run, a step or an attempt has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -140,40 +140,6 @@ pub struct TestRecord {
     pub count: Option<u64>,
     /// What to tell its author.
     pub message: Option<String>,
-}
-
-/// How a test ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// The rule holds.
-    Pass,
-    /// It does not, and the run goes on.
-    Warn,
-    /// It does not, and nothing is published.
-    Fail,
-}
-
-impl Verdict {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-impl FromStr for Verdict {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Pass, Self::Warn, Self::Fail]
-            .into_iter()
-            .find(|verdict| verdict.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is no verdict"))
-    }
 }
 
 /// What is visible under a table's name, and what it was made from.

@@ -4,7 +4,7 @@ use chrono::Utc;
 use tempfile::tempdir;
 
 use super::*;
-use crate::plan::{Fingerprint, Hash, StepId};
+use crate::plan::{Fingerprint, Hash, StepId, Verdict};
 
 fn run(id: &str) -> RunRecord {
     RunRecord {

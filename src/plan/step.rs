@@ -1,10 +1,13 @@
 //! A step as the plan knows it: what it computes from what, what becomes of the result, and how patient a run is with it.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
+use serde::Serialize;
 
 use super::StepId;
 use crate::dialect::Column;
@@ -96,6 +99,64 @@ pub struct PlannedTest {
     pub inputs: Vec<Input>,
     /// The query; none where it could not be bound, which has been reported.
     pub query: Option<Query>,
+    /// What the number that the query gives means.
+    pub judge: Judge,
+}
+
+/// The verdict on the number that a test's query gave, and what to tell the author.
+#[derive(Clone)]
+pub struct Judge(Arc<dyn Fn(i64) -> (Verdict, Option<String>) + Send + Sync>);
+
+impl Judge {
+    /// A judge by this rule.
+    pub fn new(rule: impl Fn(i64) -> (Verdict, Option<String>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(rule))
+    }
+
+    /// The verdict on a number.
+    pub fn verdict(&self, count: i64) -> (Verdict, Option<String>) {
+        (self.0)(count)
+    }
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Judge")
+    }
+}
+
+/// How a test ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The rule holds.
+    Pass,
+    /// It does not, and the run goes on.
+    Warn,
+    /// It does not, and nothing is published.
+    Fail,
+}
+
+impl Verdict {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+impl FromStr for Verdict {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Pass, Self::Warn, Self::Fail]
+            .into_iter()
+            .find(|verdict| verdict.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is no verdict"))
+    }
 }
 
 /// One step of a plan.
@@ -137,6 +198,23 @@ impl PlannedStep {
             tests: Vec::new(),
             patience: Patience::default(),
             tags: Vec::new(),
+        }
+    }
+
+    /// The steps whose results it or its tests read, once per mention; not itself.
+    pub fn reads(&self) -> impl Iterator<Item = &StepId> {
+        let tested = self.tests.iter().flat_map(|test| &test.inputs);
+        self.inputs.iter().chain(tested).filter_map(|input| match &input.origin {
+            Origin::Step(id, _) if *id != self.id => Some(id),
+            _ => None,
+        })
+    }
+
+    /// Its query, where it is one and could be bound.
+    pub fn query(&self) -> Option<&Query> {
+        match &self.work {
+            Work::Query(query) => Some(query),
+            Work::Broken => None,
         }
     }
 }

@@ -1,0 +1,99 @@
+//! One try at a step: build it aside, then ask its tests. It knows nothing of other steps.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datafusion::arrow::array::{Array, Int64Array, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::DataType;
+use futures::FutureExt;
+
+use crate::backend::{Attempt, Backend, BackendError, Remedy};
+use crate::ledger::TestRecord;
+use crate::plan::{Plan, PlannedStep, PlannedTest, Verdict};
+
+/// How a try ended.
+pub(super) struct Tried {
+    pub(super) seconds: f64,
+    pub(super) rows: Option<u64>,
+    pub(super) tests: Vec<TestRecord>,
+    pub(super) error: Option<BackendError>,
+}
+
+/// Builds and tests the step, within its time and until it is told to stop.
+pub(super) async fn try_step(plan: Arc<Plan>, at: usize, backend: Arc<dyn Backend>, attempt: Attempt) -> Tried {
+    let started = Instant::now();
+    let step = &plan.steps[at];
+    let mut tried = Tried { seconds: 0.0, rows: None, tests: Vec::new(), error: None };
+    let limit = step.patience.timeout.unwrap_or(Duration::from_secs(60 * 60 * 24 * 365));
+    let cancel = attempt.cancel.clone();
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => tried.error = Some(BackendError::new(Remedy::Cancelled, "interrupted")),
+        () = tokio::time::sleep(limit) => {
+            cancel.cancel();
+            tried.error = Some(BackendError::author(format!("took longer than its timeout of {}", seconds(limit))));
+        }
+        done = AssertUnwindSafe(build_and_test(step, &*backend, &attempt, &mut tried.tests)).catch_unwind() => match done {
+            Ok(Ok(rows)) => tried.rows = rows,
+            Ok(Err(error)) => tried.error = Some(error),
+            Err(_) => tried.error = Some(BackendError::author("the engine panicked; this is a defect of `pipe`, please report it")),
+        },
+    }
+    tried.seconds = started.elapsed().as_secs_f64();
+    tried
+}
+
+fn seconds(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{} ms", duration.as_millis())
+    }
+}
+
+async fn build_and_test(
+    step: &PlannedStep,
+    backend: &dyn Backend,
+    attempt: &Attempt,
+    tests: &mut Vec<TestRecord>,
+) -> Result<Option<u64>, BackendError> {
+    let built = backend.build(step, attempt).await?;
+    for test in &step.tests {
+        tests.push(ask(test, backend).await?);
+    }
+    Ok(built.rows)
+}
+
+async fn ask(test: &PlannedTest, backend: &dyn Backend) -> Result<TestRecord, BackendError> {
+    let Some(query) = &test.query else {
+        return Err(BackendError::author(format!("test `{}` could not be bound", test.name)));
+    };
+    let named =
+        |error: BackendError| BackendError { message: format!("test `{}`: {}", test.name, error.message), ..error };
+    let batches = backend.query(query).await.map_err(named)?;
+    let count = first_number(&batches)
+        .ok_or_else(|| BackendError::author(format!("test `{}`: its query gave no number", test.name)))?;
+    let (verdict, message) = test.judge.verdict(count);
+    Ok(TestRecord { name: test.name.clone(), verdict, count: u64::try_from(count).ok(), message })
+}
+
+fn first_number(batches: &[RecordBatch]) -> Option<i64> {
+    let batch = batches.iter().find(|batch| batch.num_rows() > 0)?;
+    let column = cast(batch.columns().first()?, &DataType::Int64).ok()?;
+    let numbers = column.as_any().downcast_ref::<Int64Array>()?;
+    (!numbers.is_null(0)).then(|| numbers.value(0))
+}
+
+/// The failed tests of a try, as one clause.
+pub(super) fn failures(tests: &[TestRecord]) -> Option<String> {
+    let failed = tests.iter().filter(|test| test.verdict == Verdict::Fail);
+    let told: Vec<String> = failed
+        .map(|test| match &test.message {
+            Some(message) => format!("test `{}` failed: {message}", test.name),
+            None => format!("test `{}` failed", test.name),
+        })
+        .collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
