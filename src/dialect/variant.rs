@@ -19,14 +19,29 @@
 //! A tag is one upper-case letter, with which no JSON value starts, before a JSON string. Tags stay inside the engine:
 //! whatever leaves it as text goes through [`print`](mod@print), which writes what Snowflake shows.
 
+/// Reading the canonical text in place: kinds, elements, members.
+pub mod text;
+
 /// Writing canonical text.
 pub mod write;
 
-/// Reading the canonical text in place: kinds, elements, members.
-pub mod text;
+/// Numbers, exact and binary.
+pub mod number;
+
+/// What leaves the engine.
+pub mod print;
+
+/// JSON text → canonical text.
+pub mod parse;
+
+/// Paths such as `a.b[0]` and what they lead to.
+pub mod path;
 
 /// Values as Arrow arrays.
 pub mod array;
 
-/// Paths such as `a.b[0]` and what they lead to.
-pub mod path;
+/// SQL values ↔ VARIANT.
+pub mod convert;
+
+/// Equality and order.
+pub mod key;
