@@ -18,11 +18,11 @@ pub mod types;
 /// What a session remembers and functions ask for: time zone, formats, week rules, the pinned clock.
 pub mod session;
 
-/// Date and time formats: models and AUTO detection, reading and writing.
-pub mod format;
-
 /// The values of VARIANT, OBJECT and ARRAY.
 pub mod variant;
+
+/// Date and time formats: models and AUTO detection, reading and writing.
+pub mod format;
 
 /// Snowflake's functions by family, and the honest table of them.
 pub mod functions;

@@ -11,6 +11,7 @@ use datafusion::arrow::error::ArrowError;
 use crate::dialect::Column;
 use crate::dialect::session::SessionParameters;
 use crate::dialect::types::SqlType;
+use crate::dialect::variant::print::strict_json;
 
 /// How a result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,7 +231,8 @@ fn zoned(array: &StructArray) -> StringArray {
 
 fn json_text(array: &StructArray) -> StringArray {
     let texts: &StringArray = array.column(0).as_string();
-    (0..array.len()).map(|row| (array.is_valid(row) && texts.is_valid(row)).then(|| texts.value(row))).collect()
+    let text = |row: usize| (array.is_valid(row) && texts.is_valid(row)).then(|| strict_json(texts.value(row)));
+    (0..array.len()).map(text).collect()
 }
 
 fn vectors(array: &FixedSizeListArray, parameters: &SessionParameters) -> Result<StringArray, ArrowError> {

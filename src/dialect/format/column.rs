@@ -20,6 +20,8 @@ use super::write::write;
 use super::zone::{moment_in, to_utc, zone};
 use crate::dialect::session::SessionParameters;
 use crate::dialect::types::{self, SqlType};
+use crate::dialect::variant::array::texts;
+use crate::dialect::variant::convert::to_varchar;
 
 /// What becomes of a text that is no value: an error, or NULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,7 +206,7 @@ pub fn text_column(array: &ArrayRef, session: &SessionParameters) -> Result<Stri
         }
         Some(SqlType::Float) => return floats(array),
         Some(SqlType::Binary) => return binary(array, session),
-        Some(SqlType::Variant | SqlType::Object | SqlType::Array) => return semi_structured(array),
+        Some(SqlType::Variant | SqlType::Object | SqlType::Array) => return Ok(to_varchar(&texts(array)?)),
         Some(_) => return plain(array),
     };
     let canonical = SqlType::of(array.data_type()).map_or(DataType::Null, |kind| kind.arrow(&session.timezone));
@@ -229,24 +231,7 @@ fn floats(array: &ArrayRef) -> Result<StringArray> {
 
 /// A float as Snowflake shows it: the shortest digits that read back the same, with an exponent from 1e15 and 1e-5 on.
 pub fn float_text(value: f64) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
-    }
-    let size = value.abs();
-    if size != 0.0 && !(1e-5..1e15).contains(&size) {
-        let text = format!("{value:e}");
-        return match text.split_once('e') {
-            Some((digits, exponent)) => match exponent.strip_prefix('-') {
-                Some(exponent) => format!("{digits}e-{exponent:0>2}"),
-                None => format!("{digits}e+{exponent:0>2}"),
-            },
-            None => text,
-        };
-    }
-    format!("{value}")
+    crate::dialect::variant::convert::double_text(value)
 }
 
 fn binary(array: &ArrayRef, session: &SessionParameters) -> Result<StringArray> {
@@ -275,20 +260,6 @@ pub fn hex_upper(bytes: &[u8]) -> String {
         let _ = write!(out, "{byte:02X}");
     }
     out
-}
-
-fn semi_structured(array: &ArrayRef) -> Result<StringArray> {
-    let parts = array.as_struct();
-    let json = parts.column(0).as_string::<i32>();
-    let one = |row: usize| {
-        let text = (parts.is_valid(row) && json.is_valid(row)).then(|| json.value(row))?;
-        match text {
-            "null" => None,
-            quoted if quoted.starts_with('"') => serde_json::from_str::<String>(quoted).ok(),
-            other => Some(other.to_owned()),
-        }
-    };
-    Ok((0..parts.len()).map(one).collect())
 }
 
 /// The nanosecond timestamp type without a zone.

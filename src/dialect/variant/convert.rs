@@ -229,8 +229,8 @@ pub fn to_varchar(texts: &StringArray) -> StringArray {
     builder.finish()
 }
 
-/// A DOUBLE as text outside JSON.
-fn double_text(value: f64) -> String {
+/// A DOUBLE as text outside JSON: the shortest digits that read back the same, with an exponent from 1e15 and 1e-5 on.
+pub fn double_text(value: f64) -> String {
     if value.is_nan() {
         "NaN".to_string()
     } else if value.is_infinite() {
@@ -293,7 +293,9 @@ fn float_of_text(text: &str) -> Option<f64> {
         "nan" => Some(f64::NAN),
         "inf" | "infinity" | "+inf" => Some(f64::INFINITY),
         "-inf" | "-infinity" => Some(f64::NEG_INFINITY),
-        _ if text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')) => text.parse().ok(),
+        _ if text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')) => {
+            text.parse().ok()
+        }
         _ => None,
     }
 }

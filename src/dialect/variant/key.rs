@@ -92,8 +92,26 @@ mod tests {
     #[test]
     fn values_of_all_kinds_have_an_order() {
         let sorted = [
-            "false", "true", "-3", "2e-1", "10", "\"\"", "\"a\"", "\"a\\u0000\"", "\"ab\"", "D\"2024-01-31\"", "[]",
-            "[1]", "[1,2]", "[2]", "{}", "{\"a\":1}", "{\"a\":2}", "{\"b\":1}", "null", "undefined",
+            "false",
+            "true",
+            "-3",
+            "2e-1",
+            "10",
+            "\"\"",
+            "\"a\"",
+            "\"a\\u0000\"",
+            "\"ab\"",
+            "D\"2024-01-31\"",
+            "[]",
+            "[1]",
+            "[1,2]",
+            "[2]",
+            "{}",
+            "{\"a\":1}",
+            "{\"a\":2}",
+            "{\"b\":1}",
+            "null",
+            "undefined",
         ];
         for pair in sorted.windows(2) {
             assert_eq!(compare(pair[0], pair[1]), Ordering::Less, "{pair:?}");

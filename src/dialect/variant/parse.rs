@@ -421,7 +421,9 @@ mod tests {
         let error = |text| parse(text).unwrap_err();
         assert_eq!(error(r#"{"Malformed -- Missing value": }"#), "misplaced }, pos 32");
         assert_eq!(error("abc"), "unknown keyword \"abc\", pos 4");
-        for broken in ["{", "[", "[1", "{\"a\"", "{\"a\":1", "\"x", "1 2", "{\"a\" 1}", "-", "1.", "{,}", "\"\\q\"", "\"\\u12\""] {
+        for broken in
+            ["{", "[", "[1", "{\"a\"", "{\"a\":1", "\"x", "1 2", "{\"a\" 1}", "-", "1.", "{,}", "\"\\q\"", "\"\\u12\""]
+        {
             assert!(parse(broken).is_err(), "{broken}");
         }
         assert!(parse(&"[".repeat(100_000)).is_err());

@@ -8,6 +8,15 @@ use super::{number, write};
 
 /// The JSON text of a value, as TO_JSON gives it: DOUBLEs as `1.912000000000000e+02`, dates and bytes as strings.
 pub fn json(text: &str) -> Cow<'_, str> {
+    printed(text, false)
+}
+
+/// The same as JSON that any parser reads: a hole in an array is `null`, a DOUBLE that is no number a string.
+pub fn strict_json(text: &str) -> Cow<'_, str> {
+    printed(text, true)
+}
+
+fn printed(text: &str, strict: bool) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let mut out = String::new();
     let (mut clean, mut at) = (0, 0);
@@ -19,11 +28,12 @@ pub fn json(text: &str) -> Cow<'_, str> {
         let special = match byte {
             b'A'..=b'Z' => true,
             b'-' | b'0'..=b'9' => bytes[at..end].contains(&b'e'),
+            b'u' => strict,
             _ => false,
         };
         if special {
             out.push_str(text.get(clean..at).unwrap_or_default());
-            tagged(&mut out, text.get(at..end).unwrap_or_default());
+            tagged(&mut out, text.get(at..end).unwrap_or_default(), strict);
             clean = end;
         }
         at = end.max(at + 1);
@@ -35,8 +45,12 @@ pub fn json(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn tagged(out: &mut String, text: &str) {
-    if let Some(value) = number::to_f64(text) {
+fn tagged(out: &mut String, text: &str, strict: bool) {
+    if text == "undefined" {
+        out.push_str("null");
+    } else if strict && text.starts_with('F') {
+        write::string(out, &write::characters(text).unwrap_or_default());
+    } else if let Some(value) = number::to_f64(text) {
         double(out, value);
     } else {
         write::string(out, &shown(text));
@@ -88,6 +102,7 @@ mod tests {
         assert_eq!(json(tagged), shown);
         assert_eq!(json(r#"Z"2024-01-31 10:00:00.000000000 +0100""#), r#""2024-01-31 10:00:00.000 +0100""#);
         assert_eq!(json(r#"[F"NaN",undefined]"#), "[NaN,undefined]");
+        assert_eq!(strict_json(r#"[F"NaN",undefined,"u"]"#), r#"["NaN",null,"u"]"#);
         assert!(matches!(json(r#"{"a":[1,2.5,"x"]}"#), Cow::Borrowed(_)));
     }
 }
