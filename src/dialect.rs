@@ -42,7 +42,7 @@ mod declared;
 /// AST → bound plan.
 mod plan;
 
-pub use declared::declared_type;
+pub use declared::{declared_type, parse_type};
 pub use parse::{Statement, parse, table_name};
 
 /// The tables that a statement can read: their schemas only.

@@ -23,6 +23,9 @@ pub mod plan;
 /// What executes: the trait.
 pub mod backend;
 
+/// The local store: tables as Parquet, published atomically.
+pub mod warehouse;
+
 /// What has been run, kept with the target.
 pub mod ledger;
 

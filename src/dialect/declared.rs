@@ -1,6 +1,9 @@
 //! Type names of the SQL text → [`SqlType`]. It casts nothing.
 
 use sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, TimezoneInfo};
+use sqlparser::dialect::SnowflakeDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Token;
 
 use super::types::{MAX_PRECISION, SqlType, VectorElement};
 
@@ -35,6 +38,13 @@ pub fn declared_type(written: &DataType) -> Option<SqlType> {
         DataType::Custom(name, arguments) => custom(name, arguments)?,
         _ => return None,
     })
+}
+
+/// The type that a text such as `NUMBER(10, 2)` names, as in CREATE TABLE; none where Snowflake has no such type.
+pub fn parse_type(text: &str) -> Option<SqlType> {
+    let mut parser = Parser::new(&SnowflakeDialect).try_with_sql(text).ok()?;
+    let written = parser.parse_data_type().ok()?;
+    (parser.peek_token_ref().token == Token::EOF).then(|| declared_type(&written))?
 }
 
 fn number(info: &ExactNumberInfo) -> Option<SqlType> {

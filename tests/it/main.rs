@@ -1,1 +1,3 @@
 //! End-to-end tests, in one binary because linking the engine is slow.
+
+mod warehouse;

@@ -1,0 +1,163 @@
+//! Where things are on disk, how names become paths, and durable writes.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::name::{Name, TableName};
+
+/// Schema of a table that was named without one.
+const NO_SCHEMA: &str = "PUBLIC";
+
+/// The paths of one warehouse.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    /// The folder that holds the link.
+    pub(super) home: PathBuf,
+    /// The link to the current set.
+    pub(super) link: PathBuf,
+    /// All sets.
+    pub(super) sets: PathBuf,
+    /// Tables being written.
+    pub(super) staging: PathBuf,
+    /// Lock files.
+    pub(super) locks: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(link: &Path) -> Result<Self, Error> {
+        let link = std::path::absolute(link).map_err(|error| Error::read(link, error))?;
+        let home = link.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let at = |name: &str| home.join(name);
+        Ok(Self { sets: at("sets"), staging: at("staging"), locks: at("locks"), home: home.clone(), link })
+    }
+
+    /// The folder of a set.
+    pub(super) fn set(&self, number: u64) -> PathBuf {
+        self.sets.join(format!("{number:07}"))
+    }
+
+    /// The current set; none before the first publish.
+    pub(super) fn current(&self) -> Result<Option<(u64, PathBuf)>, Error> {
+        let target = match fs::read_link(&self.link) {
+            Ok(target) => target,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(Error::corrupt(&self.link, "it is not the link that `pipe` makes; move it away"));
+            }
+            Err(error) => return Err(Error::read(&self.link, error)),
+        };
+        let number = number_of(&target).ok_or_else(|| {
+            Error::corrupt(&self.link, format!("it points to `{}`, which is no set", target.display()))
+        })?;
+        Ok(Some((number, self.set(number))))
+    }
+
+    /// The sets on disk, oldest first.
+    pub(super) fn sets(&self) -> Result<Vec<(u64, PathBuf)>, Error> {
+        let mut sets: Vec<(u64, PathBuf)> =
+            entries(&self.sets)?.into_iter().filter_map(|path| Some((number_of(&path)?, path))).collect();
+        sets.sort();
+        Ok(sets)
+    }
+
+    pub(super) fn make(&self) -> Result<(), Error> {
+        for dir in [&self.home, &self.sets, &self.staging, &self.locks] {
+            fs::create_dir_all(dir).map_err(|error| Error::write(dir, error))?;
+        }
+        Ok(())
+    }
+}
+
+fn number_of(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    name.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.parse().ok())?
+}
+
+/// What a folder holds, sorted; nothing where there is no folder.
+pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let listing = match fs::read_dir(dir) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::read(dir, error)),
+    };
+    let mut paths = Vec::new();
+    for entry in listing {
+        paths.push(entry.map_err(|error| Error::read(dir, error))?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// The folder of a table inside a set.
+pub(super) fn table_path(name: &TableName) -> PathBuf {
+    let schema = name.schema.as_ref().map_or(NO_SCHEMA, Name::as_str);
+    Path::new(&encode(schema)).join(encode(name.table.as_str()))
+}
+
+/// The key under which a table is locked and compared: its schema and name alone, because a warehouse is one database.
+pub(super) fn key(name: &TableName) -> TableName {
+    let schema = name.schema.clone().unwrap_or_else(|| Name::quoted(NO_SCHEMA));
+    TableName::in_schema(schema, name.table.clone())
+}
+
+/// A name as a file name: lower case for a name that needs no quotes, `~xx` for every byte that would be ambiguous or
+/// unsafe, so that no two names share a file even where the file system ignores case.
+pub(super) fn encode(name: &str) -> String {
+    let mut out = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' => out.push(char::from(byte.to_ascii_lowercase())),
+            b'0'..=b'9' | b'_' | b'$' | b'-' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("~{byte:02x}")),
+        }
+    }
+    out
+}
+
+/// The name that [`encode`] wrote.
+pub(super) fn decode(file: &str) -> Option<Name> {
+    let mut bytes = Vec::new();
+    let mut rest = file.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'~' {
+            let digits = [rest.next()?, rest.next()?];
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+        } else {
+            bytes.push(byte.to_ascii_uppercase());
+        }
+    }
+    String::from_utf8(bytes).ok().map(Name::quoted)
+}
+
+/// Writes a file and waits until it is on disk.
+pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let write = || {
+        let mut file = File::create(path)?;
+        io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| Error::write(path, error))
+}
+
+/// Waits until a folder's entries are on disk.
+pub(super) fn sync_dir(path: &Path) -> Result<(), Error> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| Error::write(path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_distinct_files_and_come_back() {
+        for (name, file) in
+            [("TOP_30", "top_30"), ("Top", "t~6f~70"), ("a b/é", "~61~20~62~2f~c3~a9"), ("..", "~2e~2e")]
+        {
+            assert_eq!(encode(name), file);
+            assert_eq!(decode(file).as_ref().map(Name::as_str), Some(name));
+        }
+        assert_eq!(decode("~zz"), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! The rows of a stored table, for DataFusion: its files are known with their lengths and rows, so nothing is listed.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::Session;
+use datafusion::common::stats::Precision;
+use datafusion::common::{DFSchema, DataFusionError, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::{TableProvider, TableType};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::Error;
+use super::manifest::DataFile;
+
+/// The rows of one stored table.
+#[derive(Debug)]
+pub(super) struct StoredRows {
+    schema: SchemaRef,
+    files: Vec<PartitionedFile>,
+    rows: u64,
+    bytes: u64,
+    _hold: Option<Arc<File>>,
+}
+
+impl StoredRows {
+    pub(super) fn open(
+        schema: SchemaRef,
+        files: Vec<(PathBuf, DataFile)>,
+        rows: u64,
+        hold: Option<Arc<File>>,
+    ) -> Result<Self, Error> {
+        let mut scanned = Vec::new();
+        let mut bytes = 0;
+        for (path, file) in files {
+            let found = std::fs::metadata(&path).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => Error::corrupt(&path, "it is missing"),
+                _ => Error::read(&path, error),
+            })?;
+            if found.len() != file.bytes {
+                let reason = format!("it has {} bytes and was written with {}", found.len(), file.bytes);
+                return Err(Error::corrupt(&path, reason));
+            }
+            let location =
+                object_store::path::Path::from_absolute_path(&path).map_err(|error| Error::corrupt(&path, error))?;
+            bytes += file.bytes;
+            scanned.push(PartitionedFile::new(location.to_string(), file.bytes));
+        }
+        Ok(Self { schema, files: scanned, rows, bytes, _hold: hold })
+    }
+
+    fn counts(&self) -> Statistics {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Exact(usize::try_from(self.rows).unwrap_or(usize::MAX));
+        statistics.total_byte_size = Precision::Inexact(usize::try_from(self.bytes).unwrap_or(usize::MAX));
+        statistics
+    }
+}
+
+#[async_trait]
+impl TableProvider for StoredRows {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        Some(self.counts())
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let mut source =
+            ParquetSource::new(self.schema.clone()).with_table_parquet_options(state.table_options().parquet.clone());
+        if let Some(filter) = conjunction(filters.to_vec()) {
+            let schema = DFSchema::try_from(self.schema.clone())?;
+            source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
+        }
+        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(self.counts())
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}

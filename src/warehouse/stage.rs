@@ -1,0 +1,202 @@
+//! Tables being written: Parquet files in a folder of their own that nobody reads, removed unless they are published.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::SchemaRef;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
+use super::layout::{Layout, key};
+use super::manifest::{self, DataFile, Object, StoredColumn};
+use super::{Error, StoredTable};
+use crate::name::TableName;
+
+/// Rows after which a file is closed and the next begun, so that readers can share a large table's files among cores.
+const FILE_ROWS: u64 = 8 << 20;
+
+/// File that its process holds locked in a staging folder: a folder whose file is free belongs to nobody.
+pub(super) const OWNER: &str = "owner";
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// A folder of ours, removed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    _owner: File,
+}
+
+impl Folder {
+    fn create(layout: &Layout) -> Result<Self, Error> {
+        layout.make()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = layout.staging.join(format!("{}-{number}-{}", std::process::id(), nanos()));
+        fs::create_dir(&path).map_err(|error| Error::write(&path, error))?;
+        let owner = path.join(OWNER);
+        let file = File::create(&owner).map_err(|error| Error::write(&owner, error))?;
+        file.lock().map_err(|error| Error::write(&owner, error))?;
+        Ok(Self { path, _owner: file })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::debug!(path = %self.path.display(), %error, "staging folder is left for the next start");
+        }
+    }
+}
+
+fn nanos() -> i64 {
+    chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default()
+}
+
+/// Writes the rows of one table aside.
+#[derive(Debug)]
+pub struct Writer {
+    name: TableName,
+    folder: Folder,
+    columns: Vec<StoredColumn>,
+    schema: SchemaRef,
+    kept: Vec<(PathBuf, DataFile)>,
+    done: Vec<DataFile>,
+    open: Option<ArrowWriter<File>>,
+    open_rows: u64,
+    comment: Option<String>,
+}
+
+/// A written table that waits to be published; dropping it removes it.
+#[derive(Debug)]
+pub struct Staged {
+    pub(super) name: TableName,
+    pub(super) folder: Folder,
+    pub(super) kept: Vec<(PathBuf, DataFile)>,
+    pub(super) object: Object,
+}
+
+impl Writer {
+    pub(super) fn create(
+        layout: &Layout,
+        name: &TableName,
+        columns: Vec<StoredColumn>,
+        base: Option<&StoredTable>,
+    ) -> Result<Self, Error> {
+        let folder = Folder::create(layout)?;
+        let kept = base.map(StoredTable::data_files).unwrap_or_default();
+        let schema = manifest::schema(&columns, "UTC");
+        let comment = base.and_then(|table| table.object().comment.clone());
+        Ok(Self { name: key(name), folder, columns, schema, kept, done: Vec::new(), open: None, open_rows: 0, comment })
+    }
+
+    /// What the author says about the table.
+    pub fn comment(&mut self, comment: Option<String>) {
+        self.comment = comment;
+    }
+
+    /// Adds rows, whose columns stand in the table's order.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        let batch = self.fitted(batch)?;
+        if self.open_rows >= FILE_ROWS {
+            self.close()?;
+        }
+        let path = self.part();
+        let writer = match &mut self.open {
+            Some(writer) => writer,
+            None => self.open.insert(start(&path, &self.schema)?),
+        };
+        writer.write(&batch).map_err(|error| parquet_error(&path, error))?;
+        self.open_rows += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    fn fitted(&self, batch: &RecordBatch) -> Result<RecordBatch, Error> {
+        let wrong = |reason: String| Error::Rows(format!("rows do not fit table `{}`: {reason}", self.name.lower()));
+        if batch.num_columns() != self.columns.len() {
+            return Err(wrong(format!("{} columns for {}", batch.num_columns(), self.columns.len())));
+        }
+        let mut arrays: Vec<ArrayRef> = Vec::new();
+        for (array, field) in batch.columns().iter().zip(self.schema.fields()) {
+            if !field.is_nullable() && array.null_count() > 0 {
+                return Err(wrong(format!("NULL in column `{}`, which does not allow it", field.name())));
+            }
+            let same = array.data_type() == field.data_type();
+            let array = if same { Ok(array.clone()) } else { cast(array, field.data_type()) };
+            arrays.push(array.map_err(|error| wrong(format!("column `{}`: {error}", field.name())))?);
+        }
+        RecordBatch::try_new(self.schema.clone(), arrays).map_err(|error| wrong(error.to_string()))
+    }
+
+    fn part(&self) -> PathBuf {
+        self.folder.path.join(format!("part-{:04}.parquet", self.done.len()))
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        let path = self.part();
+        let Some(mut writer) = self.open.take() else { return Ok(()) };
+        writer.finish().map_err(|error| parquet_error(&path, error))?;
+        let file = writer.inner();
+        file.sync_all().map_err(|error| Error::write(&path, error))?;
+        let bytes = file.metadata().map_err(|error| Error::write(&path, error))?.len();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_string();
+        self.done.push(DataFile { name, rows: self.open_rows, bytes });
+        self.open_rows = 0;
+        Ok(())
+    }
+
+    /// Closes the files and waits until they are on disk.
+    pub fn finish(mut self) -> Result<Staged, Error> {
+        let empty = self.kept.is_empty() && self.done.is_empty() && self.open.is_none();
+        if empty {
+            let path = self.part();
+            self.open = Some(start(&path, &self.schema)?);
+        }
+        self.close()?;
+        let rows = self.done.iter().chain(self.kept.iter().map(|(_, file)| file)).map(|file| file.rows).sum();
+        let object = Object {
+            columns: self.columns,
+            view: None,
+            rows,
+            files: self.done,
+            run: String::new(),
+            created: String::new(),
+            version: 0,
+            comment: self.comment,
+        };
+        Ok(Staged { name: self.name, folder: self.folder, kept: self.kept, object })
+    }
+}
+
+impl Staged {
+    /// The table it will be.
+    pub fn name(&self) -> &TableName {
+        &self.name
+    }
+
+    /// How many rows it has.
+    pub fn rows(&self) -> u64 {
+        self.object.rows
+    }
+}
+
+fn start(path: &Path, schema: &SchemaRef) -> Result<ArrowWriter<File>, Error> {
+    let file = File::create(path).map_err(|error| Error::write(path, error))?;
+    let zstd = Compression::ZSTD(ZstdLevel::default());
+    let properties = WriterProperties::builder().set_compression(zstd).set_created_by("pipe".to_string()).build();
+    ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(|error| parquet_error(path, error))
+}
+
+fn parquet_error(path: &Path, error: ParquetError) -> Error {
+    match error {
+        ParquetError::External(source) => match source.downcast::<std::io::Error>() {
+            Ok(source) => Error::write(path, *source),
+            Err(other) => Error::Rows(format!("cannot write `{}`: {other}", path.display())),
+        },
+        other => Error::Rows(format!("cannot write `{}`: {other}", path.display())),
+    }
+}
