@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use chrono_tz::Tz;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Int32Array, StringArray, StringBuilder, StructArray, Time64NanosecondArray,
     TimestampNanosecondArray,
 };
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Float64Type, Int32Type, Time64NanosecondType, TimeUnit, TimestampNanosecondType,
@@ -82,7 +84,7 @@ pub fn timestamps_ntz(texts: &StringArray, model: &Model, misfit: Misfit) -> Res
 }
 
 /// The instant and offset of a moment; one without an offset is local to the session's zone.
-pub fn instant(moment: Moment, session_zone: chrono_tz::Tz) -> Option<(i64, i32)> {
+pub fn instant(moment: Moment, session_zone: Tz) -> Option<(i64, i32)> {
     let wall = moment.wall_nanos()?;
     match moment.offset {
         Some(offset) => Some((wall.checked_sub(i64::from(offset) * 60 * SECOND)?, offset)),
@@ -132,57 +134,81 @@ pub fn timestamp_format(session: &SessionParameters, sql_type: SqlType) -> &str 
     if own.is_empty() { &session.timestamp_output_format } else { own }
 }
 
-/// The moments in a column of dates, times or timestamps, each as its wall clock shows it.
-pub fn moments_of<'a>(
-    array: &'a ArrayRef,
-    session: &SessionParameters,
-) -> Result<Box<dyn Fn(usize) -> Option<Moment> + 'a>> {
-    let wrong = || exec_datafusion_err!("{} is not a date or time", array.data_type());
-    Ok(match SqlType::of(array.data_type()) {
-        Some(SqlType::Date) => {
-            let dates = array.as_primitive_opt::<Date32Type>().ok_or_else(wrong)?;
-            Box::new(move |row| {
-                let days = dates.is_valid(row).then(|| i64::from(dates.value(row)))?;
-                Some(Moment { days, nanos: 0, offset: None })
-            })
-        }
-        Some(SqlType::Time) => {
-            let times = array.as_primitive_opt::<Time64NanosecondType>().ok_or_else(wrong)?;
-            Box::new(move |row| {
-                let nanos = times.is_valid(row).then(|| times.value(row))?;
-                Some(Moment { days: 0, nanos, offset: None })
-            })
-        }
-        Some(SqlType::TimestampNtz) => {
-            let values = array.as_primitive_opt::<TimestampNanosecondType>().ok_or_else(wrong)?;
-            Box::new(move |row| values.is_valid(row).then(|| Moment::of_nanos(values.value(row))))
-        }
-        Some(SqlType::TimestampLtz) => {
-            let values = array.as_primitive_opt::<TimestampNanosecondType>().ok_or_else(wrong)?;
-            let session_zone = zone(&session.timezone).map_err(DataFusionError::Execution)?;
-            Box::new(move |row| values.is_valid(row).then(|| moment_in(session_zone, values.value(row))))
-        }
-        Some(SqlType::TimestampTz) => {
-            let parts = array.as_struct();
-            let utc = parts.column(0).as_primitive_opt::<TimestampNanosecondType>().ok_or_else(wrong)?;
-            let offsets = parts.column(1).as_primitive_opt::<Int32Type>().ok_or_else(wrong)?;
-            Box::new(move |row| {
-                let offset = (parts.is_valid(row) && utc.is_valid(row)).then(|| offsets.value(row))?;
-                let wall = utc.value(row).saturating_add(i64::from(offset) * 60 * SECOND);
+/// A column of dates, times or timestamps, to be read as moments.
+pub enum Moments {
+    /// Days.
+    Date(Date32Array),
+    /// Nanoseconds since midnight.
+    Time(Time64NanosecondArray),
+    /// Wall clocks.
+    Ntz(TimestampNanosecondArray),
+    /// Instants, shown in a zone.
+    Ltz(TimestampNanosecondArray, Tz),
+    /// Instants with their offsets.
+    Tz(TimestampNanosecondArray, Int32Array),
+}
+
+impl Moments {
+    /// Reads a column; `zone_name` is the session's.
+    pub fn of(array: &ArrayRef, zone_name: &str) -> Result<Self> {
+        let wrong = || exec_datafusion_err!("{} is not a date or time", array.data_type());
+        let kind = SqlType::of(array.data_type()).ok_or_else(wrong)?;
+        let array = if kind == SqlType::TimestampTz { Arc::clone(array) } else { cast(array, &kind.arrow(zone_name))? };
+        Ok(match kind {
+            SqlType::Date => Self::Date(array.as_primitive::<Date32Type>().clone()),
+            SqlType::Time => Self::Time(array.as_primitive::<Time64NanosecondType>().clone()),
+            SqlType::TimestampNtz => Self::Ntz(array.as_primitive::<TimestampNanosecondType>().clone()),
+            SqlType::TimestampLtz => Self::Ltz(
+                array.as_primitive::<TimestampNanosecondType>().clone(),
+                zone(zone_name).map_err(DataFusionError::Execution)?,
+            ),
+            SqlType::TimestampTz => {
+                let parts = array.as_struct();
+                let utc = parts.column(0).as_primitive_opt::<TimestampNanosecondType>().ok_or_else(wrong)?;
+                let nulls = NullBuffer::union(parts.nulls(), utc.nulls());
+                let utc = TimestampNanosecondArray::new(utc.values().clone(), nulls);
+                Self::Tz(utc, parts.column(1).as_primitive_opt::<Int32Type>().ok_or_else(wrong)?.clone())
+            }
+            _ => return Err(wrong()),
+        })
+    }
+
+    /// What the wall clock shows, with the offset where there is one.
+    pub fn get(&self, row: usize) -> Option<Moment> {
+        match self {
+            Self::Date(dates) if dates.is_valid(row) => {
+                Some(Moment { days: i64::from(dates.value(row)), nanos: 0, offset: None })
+            }
+            Self::Time(times) if times.is_valid(row) => Some(Moment { days: 0, nanos: times.value(row), offset: None }),
+            Self::Ntz(values) if values.is_valid(row) => Some(Moment::of_nanos(values.value(row))),
+            Self::Ltz(values, zone) if values.is_valid(row) => Some(moment_in(*zone, values.value(row))),
+            Self::Tz(values, offsets) if values.is_valid(row) => {
+                let offset = offsets.value(row);
+                let wall = values.value(row).saturating_add(i64::from(offset) * 60 * SECOND);
                 Some(Moment { offset: Some(offset), ..Moment::of_nanos(wall) })
-            })
+            }
+            _ => None,
         }
-        _ => return Err(wrong()),
-    })
+    }
+
+    /// Nanoseconds since 1970 UTC; a value without a zone counts as UTC. None beyond the range of timestamps.
+    pub fn utc(&self, row: usize) -> Option<i64> {
+        match self {
+            Self::Ltz(values, _) | Self::Tz(values, _) | Self::Ntz(values) => {
+                values.is_valid(row).then(|| values.value(row))
+            }
+            _ => self.get(row)?.wall_nanos(),
+        }
+    }
 }
 
 /// A column of dates, times or timestamps as text in a format.
 pub fn write_column(array: &ArrayRef, model: &Model, session: &SessionParameters) -> Result<StringArray> {
-    let moment = moments_of(array, session)?;
+    let moments = Moments::of(array, &session.timezone)?;
     let mut builder = StringBuilder::with_capacity(array.len(), array.len() * 24);
     let mut buffer = String::new();
     for row in 0..array.len() {
-        match moment(row) {
+        match moments.get(row) {
             Some(moment) => {
                 buffer.clear();
                 write(&moment, model, &mut buffer);
@@ -209,13 +235,14 @@ pub fn text_column(array: &ArrayRef, session: &SessionParameters) -> Result<Stri
         Some(SqlType::Variant | SqlType::Object | SqlType::Array) => return Ok(to_varchar(&texts(array)?)),
         Some(_) => return plain(array),
     };
-    let canonical = SqlType::of(array.data_type()).map_or(DataType::Null, |kind| kind.arrow(&session.timezone));
-    let array = if array.data_type() == &canonical { Arc::clone(array) } else { cast(array, &canonical)? };
     let model = Model::parse(model).map_err(DataFusionError::Execution)?;
-    write_column(&array, &model, session)
+    write_column(array, &model, session)
 }
 
 fn cast(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    if array.data_type() == data_type {
+        return Ok(Arc::clone(array));
+    }
     Ok(cast_with_options(array, data_type, &CastOptions { safe: false, ..CastOptions::default() })?)
 }
 

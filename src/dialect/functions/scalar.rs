@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder, Float64Array, Int64Array, Int64Builder,
-    StringArray, StringBuilder, StructArray, new_null_array,
+    Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder, Decimal128Array, Float64Array,
+    Int64Array, Int64Builder, StringArray, StringBuilder, StructArray, new_null_array,
 };
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
@@ -52,6 +52,11 @@ impl Shape<'_> {
     /// The text of an argument that is a constant and not NULL.
     pub(super) fn constant_text(&self, index: usize) -> Option<&str> {
         self.constants.get(index).copied().flatten().and_then(|value| value.try_as_str().flatten())
+    }
+
+    /// An error of this call.
+    pub(super) fn error(&self, message: impl std::fmt::Display) -> DataFusionError {
+        DataFusionError::Plan(format!("`{}`: {message}", self.name))
     }
 
     /// A refusal of an argument, named by its type.
@@ -372,6 +377,32 @@ impl Call<'_> {
     pub(super) fn fail<T>(&self, message: impl std::fmt::Display) -> Result<T> {
         exec_err!("`{}`: {message}", self.name)
     }
+}
+
+/// An argument as decimal numbers: digits and how many of them are behind the point.
+pub(super) struct Decimals {
+    digits: Column<Decimal128Array>,
+    scale: i8,
+}
+
+impl Decimals {
+    /// The digits in a row and how many of them are behind the point.
+    pub(super) fn get(&self, row: usize) -> Option<(i128, i8)> {
+        self.digits.index(row).map(|index| (self.digits.array.value(index), self.scale))
+    }
+}
+
+/// Reads an argument of numbers; of a float, nine digits behind the point.
+pub(super) fn decimals(call: &Call<'_>, index: usize) -> Result<Decimals> {
+    let Column { array, constant } = call.column(index)?;
+    let wanted = match array.data_type() {
+        kind @ DataType::Decimal128(..) => kind.clone(),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => DataType::Decimal128(38, 9),
+        _ => DataType::Decimal128(38, 0),
+    };
+    let array = cast_to(&array, &wanted)?;
+    let array = array.as_any().downcast_ref::<Decimal128Array>().cloned().ok_or_else(wrong_type)?;
+    Ok(Decimals { scale: array.scale(), digits: Column { array, constant } })
 }
 
 /// The error of a column that is not of the type that the caller made it.
