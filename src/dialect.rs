@@ -15,6 +15,9 @@ use types::SqlType;
 /// The types of Snowflake and how their values rest in Arrow.
 pub mod types;
 
+/// Values as SQL literals.
+pub mod literal;
+
 /// What a session remembers and functions ask for: time zone, formats, week rules, the pinned clock.
 pub mod session;
 

@@ -17,6 +17,15 @@ pub mod yaml;
 /// Snowflake SQL: text → AST → DataFusion plan.
 pub mod dialect;
 
+/// Tests on a step's result: query and verdict.
+pub mod rule;
+
+/// Templates in SQL: strict, and safe by default.
+pub mod template;
+
+/// A job as its author wrote it.
+pub mod job;
+
 /// What a run means before it touches data: resolve, bind, lineage, fingerprints, selection.
 pub mod plan;
 

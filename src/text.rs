@@ -5,6 +5,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Texts made from the author's, with the way back.
+pub mod derived;
+
+/// The author's files by path.
+pub mod files;
+
 /// A text with the name that messages show for it, cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SourceFile {

@@ -17,6 +17,9 @@ pub mod shape;
 /// The tables of keys as JSON Schema.
 pub mod schema;
 
+/// SQL that a value holds or names.
+pub mod sql;
+
 /// The largest file that is read.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The most values one file may have, aliases written out.

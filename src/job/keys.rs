@@ -1,0 +1,228 @@
+//! The keys of a job file: what each means and what its value may be. The same tables check the file and write the JSON
+//! Schema.
+
+use std::time::Duration;
+
+use crate::job::check;
+use crate::name::TableName;
+use crate::rule::read::{COLUMN, TESTS};
+use crate::yaml::shape::{Form, Key, Record, Shape};
+
+/// A name of a job or step.
+pub static NAME: Form = Form {
+    noun: "a name of letters, digits and underscores",
+    example: "this_week",
+    accepts: is_name,
+    pattern: "^[A-Za-z_][A-Za-z0-9_]*$",
+};
+
+/// A length of time.
+pub static DURATION: Form = Form {
+    noun: "a length of time",
+    example: "90s",
+    accepts: |text| duration(text).is_some(),
+    pattern: "^[0-9]+(\\.[0-9]+)?\\s*(ms|s|m|h|d)$",
+};
+
+/// A type of Snowflake.
+pub static TYPE: Form = Form {
+    noun: "a Snowflake type",
+    example: "number(10, 2)",
+    accepts: |text| crate::dialect::parse_type(text).is_some(),
+    pattern: "^[A-Za-z_ ]+(\\([^)]*\\))?$",
+};
+
+/// The table that a step publishes.
+static PUBLISH: Form = Form {
+    noun: "a table name with its schema",
+    example: "ml.this_week_recommendations",
+    accepts: |text| text.contains("{{") || TableName::parse(text).is_some_and(|name| name.schema.is_some()),
+    pattern: "^[^.]+\\.[^.]+(\\.[^.]+)?$",
+};
+
+/// A schedule.
+static SCHEDULE: Form = Form {
+    noun: "a schedule of five fields",
+    example: "0 4 * * *",
+    accepts: is_schedule,
+    pattern: "^\\s*(\\S+\\s+){4}\\S+\\s*$",
+};
+
+static RETRY: Record = Record::new(
+    "retry",
+    &[
+        Key::new(
+            "max",
+            Shape::Integer { min: 0, max: 20 },
+            "Tries after the first one; only errors that may pass are tried again.",
+        )
+        .required()
+        .example("3"),
+        Key::new(
+            "backoff",
+            Shape::Form(&DURATION),
+            "The wait before the second try; each further wait is twice as long. By default 1s.",
+        )
+        .example("2s"),
+    ],
+);
+
+static COLUMN_RECORD: Record = Record::new(
+    "column",
+    &[
+        Key::new("type", Shape::Form(&TYPE), "The Snowflake type; without precision it means the whole family.")
+            .example("number"),
+        Key::new("nullable", Shape::Boolean, "Whether it may hold NULL; by default true."),
+        Key::new("description", Shape::Text, "What it means."),
+        Key::new("tests", TESTS, "Tests on this column.").example("[not_null]"),
+    ],
+);
+
+/// Columns by name: a type, or more about the column.
+pub static COLUMNS: Shape = Shape::Names {
+    noun: "column",
+    value: &Shape::Optional(&Shape::Either(&[Shape::Form(&TYPE), Shape::Record(&COLUMN_RECORD)])),
+};
+
+/// The kinds of step beside SQL: the parameters of each are the transform's own to read.
+pub static TRANSFORMS: [Key; 8] = [
+    Key::new("rank", Shape::Any, "Scores, orders and cuts the rows of each partition."),
+    Key::new("affinity", Shape::Any, "How much each user likes each item, from what they did and when."),
+    Key::new("similarity", Shape::Any, "The most similar items of each item."),
+    Key::new("train", Shape::Any, "Fits a model and keeps it under a version."),
+    Key::new("recommend", Shape::Any, "Scores items for users with a model or a similarity."),
+    Key::new("evaluate", Shape::Any, "Measures recommendations against what users did."),
+    Key::new("load", Shape::Any, "Reads files or another database into a table."),
+    Key::new("export", Shape::Any, "Writes a result to files or another database."),
+];
+
+const SQL: Key = Key::new("sql", Shape::Text, "The query: SQL, or the path of its file under `sql/`. Without it, and without another kind, it is `sql/<job>/<step>.sql`.").example("select 1 as one");
+
+static KINDS: [Key; 9] = {
+    let mut kinds = [SQL; 9];
+    let mut at = 0;
+    while at < TRANSFORMS.len() {
+        kinds[at + 1] = TRANSFORMS[at];
+        at += 1;
+    }
+    kinds
+};
+
+static STEP_KEYS: [Key; 12] = [
+    Key::new("description", Shape::Text, "What the step is for."),
+    Key::new(
+        "publish",
+        Shape::Form(&PUBLISH),
+        "The table that its result becomes. Without it the step is internal to the job.",
+    )
+    .example("ml.this_week_recommendations"),
+    Key::new(
+        "materialize",
+        Shape::Word(&["view", "table", "incremental"]),
+        "How a published result lives: `table` (the default) or `view`.",
+    ),
+    Key::new("columns", COLUMNS, "The columns that the result must have, checked before anything runs.")
+        .example("{program_id: {type: number, tests: [not_null]}}"),
+    Key::new("tests", TESTS, "Tests that the result must pass before anyone sees it.")
+        .example("[{unique: [affinity, program_id]}]"),
+    Key::new("needs", Shape::OneOrMore(&Shape::Form(&NAME)), "Steps to wait for although the SQL does not read them.")
+        .example("[refresh]"),
+    Key::new(
+        "when",
+        Shape::Either(&[Shape::Boolean, Shape::Text]),
+        "A condition over the variables; where it is false the step is not part of the run.",
+    )
+    .example("horizon_days > 3"),
+    Key::new(
+        "for_each",
+        Shape::Names { noun: "variable", value: &Shape::Either(&[Shape::List(&Shape::Any), Shape::Text]) },
+        "A variable and its list: one step per item, named after it.",
+    )
+    .example("{bundle: [25, 90]}"),
+    Key::new("tags", Shape::OneOrMore(&Shape::Scalar), "Words to select steps by, as in `--select tag:daily`.")
+        .example("[daily]"),
+    Key::new("retry", Shape::Record(&RETRY), "How a try that failed for a passing reason is repeated.")
+        .example("{max: 3, backoff: 2s}"),
+    Key::new("timeout", Shape::Form(&DURATION), "How long one try may take.").example("10m"),
+    Key::new("owner", Shape::Text, "Who answers for it."),
+];
+
+/// A step.
+pub static STEP: Record = Record::of_kinds("step", &STEP_KEYS, &KINDS);
+
+/// A job file.
+pub static JOB: Record = Record::new(
+    "job",
+    &[
+        Key::new("job", Shape::Form(&NAME), "The job's name; by default the file's.").example("this_week"),
+        Key::new("description", Shape::Text, "What the job is for."),
+        Key::new("owner", Shape::Text, "Who answers for it."),
+        Key::new("schedule", Shape::Form(&SCHEDULE), "When a scheduler should run it, as five fields of cron.")
+            .example("'0 4 * * *'"),
+        Key::new("tags", Shape::OneOrMore(&Shape::Scalar), "Words to select its steps by."),
+        Key::new(
+            "vars",
+            Shape::Names { noun: "variable", value: &Shape::Any },
+            "Variables of its templates. `--var name=value` replaces one for a run.",
+        )
+        .example("{horizon_days: 7}"),
+        Key::new(
+            "steps",
+            Shape::Names { noun: "step", value: &Shape::Optional(&Shape::Record(&STEP)) },
+            "The steps, in any order: each waits for those it reads.",
+        ),
+        Key::new(
+            "checks",
+            check::CHECKS,
+            "Sanity checks for `pipe check`: does the data or the job's logic explain a result?",
+        ),
+    ],
+);
+
+pub(super) static COLUMN_NAME: &Form = &COLUMN;
+
+fn is_name(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|c| c == '_' || c.is_ascii_alphabetic())
+        && chars.all(|c| c == '_' || c.is_ascii_alphanumeric())
+}
+
+/// The length of time that a text such as `90s`, `1.5h` or `1d` means.
+pub fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let amount: f64 =
+        text[..unit_at].trim().parse().ok().filter(|amount: &f64| amount.is_finite() && *amount >= 0.0)?;
+    let unit = match &text[unit_at..] {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(amount * unit).ok()
+}
+
+fn is_schedule(text: &str) -> bool {
+    let fields: Vec<_> = text.split_whitespace().collect();
+    let bounds = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)];
+    fields.len() == 5
+        && fields.iter().zip(bounds).all(|(field, bounds)| field.split(',').all(|part| is_cron_part(part, bounds)))
+}
+
+fn is_cron_part(part: &str, (low, high): (u32, u32)) -> bool {
+    let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
+    let number = |text: &str| text.parse::<u32>().is_ok_and(|n| (low..=high).contains(&n)) || is_cron_word(text, high);
+    step.is_none_or(|step| step.parse::<u32>().is_ok_and(|n| n > 0))
+        && (range == "*" || range.split_once('-').map_or_else(|| number(range), |(a, b)| number(a) && number(b)))
+}
+
+fn is_cron_word(text: &str, high: u32) -> bool {
+    let words: &[&str] = match high {
+        12 => &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+        7 => &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+        _ => &[],
+    };
+    words.contains(&text.to_lowercase().as_str())
+}
