@@ -2,14 +2,14 @@
 //!
 //! The modules below stand in reading order, which is also the dependency order: a module uses only those above it.
 
+/// Names as Snowflake sees them, and the nearest one.
+pub mod name;
+
 /// The author's text and places in it.
 pub mod text;
 
 /// What is wrong with what the author wrote, as data.
 pub mod diagnostic;
-
-/// Names as Snowflake sees them, and the nearest one.
-pub mod name;
 
 /// YAML as a tree with places, and the tables of keys that files may hold.
 pub mod yaml;

@@ -1,3 +1,4 @@
 //! End-to-end tests, in one binary because linking the engine is slow.
 
+mod layout;
 mod warehouse;
