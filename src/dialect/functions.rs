@@ -54,6 +54,9 @@ mod vector;
 /// Functions that give rows.
 pub mod table;
 
+#[cfg(test)]
+mod testing;
+
 /// How faithful a function is to Snowflake's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fidelity {

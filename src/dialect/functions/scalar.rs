@@ -316,6 +316,12 @@ impl Call<'_> {
         Ok(Column { array: text_column(&array, self.session)?, constant })
     }
 
+    /// An argument as VARIANTs: their canonical texts.
+    pub(super) fn variants(&self, index: usize) -> Result<Column<StringArray>> {
+        let Column { array, constant } = self.column(index)?;
+        Ok(Column { array: crate::dialect::variant::convert::to_texts(&array)?, constant })
+    }
+
     /// An argument as bytes; text gives its UTF-8 bytes.
     pub(super) fn bytes(&self, index: usize) -> Result<Column<BinaryArray>> {
         let column = self.column(index)?;

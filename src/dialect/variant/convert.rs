@@ -1,5 +1,6 @@
 //! SQL values ↔ VARIANT, column by column: what TO_VARIANT and casts to and from VARIANT are made of.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, Offset, TimeZone};
@@ -211,22 +212,25 @@ pub fn offset_minutes(text: &str) -> Option<i32> {
     Some(number / 100 * 60 + number % 100)
 }
 
-/// VARIANTs as text, as `::VARCHAR` gives it: strings without quotes, JSON null as SQL NULL, objects and arrays as JSON.
+/// VARIANTs as text, as [`varchar`] gives it.
 pub fn to_varchar(texts: &StringArray) -> StringArray {
     let mut builder = StringBuilder::with_capacity(texts.len(), texts.value_data().len());
     for text in texts {
-        match text {
-            None | Some("null" | "undefined") => builder.append_null(),
-            Some(text) => match Kind::of(text) {
-                Kind::Varchar => builder.append_value(write::characters(text).unwrap_or_default()),
-                Kind::Double => builder.append_value(double_text(number::to_f64(text).unwrap_or(f64::NAN))),
-                Kind::Array | Kind::Object => builder.append_value(print::json(text)),
-                Kind::Boolean | Kind::Integer | Kind::Decimal => builder.append_value(text),
-                _ => builder.append_value(print::shown(text)),
-            },
-        }
+        builder.append_option(text.and_then(varchar));
     }
     builder.finish()
+}
+
+/// A VARIANT as text, as `::VARCHAR` gives it: a string without quotes, JSON null as SQL NULL, an object or array as JSON.
+pub fn varchar(text: &str) -> Option<Cow<'_, str>> {
+    Some(match Kind::of(text) {
+        Kind::Null | Kind::Undefined => return None,
+        Kind::Varchar => write::characters(text).unwrap_or_default(),
+        Kind::Double => Cow::Owned(double_text(number::to_f64(text).unwrap_or(f64::NAN))),
+        Kind::Array | Kind::Object => print::json(text),
+        Kind::Boolean | Kind::Integer | Kind::Decimal => Cow::Borrowed(text),
+        _ => print::shown(text),
+    })
 }
 
 /// A DOUBLE as text outside JSON: the shortest digits that read back the same, with an exponent from 1e15 and 1e-5 on.
