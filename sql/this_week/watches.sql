@@ -1,0 +1,6 @@
+-- Hours watched lately. A player left open for a day counts as one long evening.
+select program_id, sum(least(duration, {{ longest_watch }})) / 3600 as hours_watched
+from dw.fact_watch
+where date_day >= current_date - {{ watch_days }}
+  and date_day < current_date
+group by program_id
