@@ -34,6 +34,7 @@ pub mod keys;
 /// YAML → job.
 mod read;
 
+pub(crate) use read::columns;
 pub use read::parse;
 
 /// One YAML file of `pipelines/`.

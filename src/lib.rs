@@ -26,8 +26,14 @@ pub mod template;
 /// A job as its author wrote it.
 pub mod job;
 
+/// The tables that the project reads and does not make: contracts and places.
+pub mod source;
+
 /// What a run means before it touches data: resolve, bind, lineage, fingerprints, selection.
 pub mod plan;
+
+/// Texts that must not be seen.
+pub mod secret;
 
 /// What executes: the trait.
 pub mod backend;
@@ -37,6 +43,12 @@ pub mod warehouse;
 
 /// What has been run, kept with the target.
 pub mod ledger;
+
+/// The author's files, found and read.
+pub mod project;
+
+/// What a command works with: flags, environment, `pipe.yaml`, defaults.
+pub mod settings;
 
 /// The scheduler: what is ready starts, what is tested is published.
 pub mod run;
