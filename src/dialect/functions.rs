@@ -136,7 +136,13 @@ impl Registry {
             let aliases = function.aliases.iter().copied();
             match &function.implementation {
                 Implementation::Scalar(udf) => {
-                    let udf = Arc::new(udf.as_ref().clone().with_aliases(aliases.chain([function.name])));
+                    let own = |name: &&str| udf.name() == *name || udf.aliases().iter().any(|alias| alias == name);
+                    let missing: Vec<_> = aliases.chain([function.name]).filter(|name| !own(name)).collect();
+                    // DataFusion's wrapper for aliases would hide that a function adapts to the session.
+                    let udf = match missing.as_slice() {
+                        [] => Arc::clone(udf),
+                        _ => Arc::new(udf.as_ref().clone().with_aliases(missing)),
+                    };
                     builder.scalar_functions().get_or_insert_default().push(udf);
                 }
                 Implementation::Aggregate(udf) => {
@@ -153,3 +159,6 @@ impl Registry {
         builder
     }
 }
+
+#[cfg(test)]
+mod documented;

@@ -354,6 +354,10 @@ impl Call<'_> {
                 let texts = text_column(array, self.session)?;
                 return texts.iter().map(|value| value.map(|v| self.parsed(v)).transpose()).collect();
             }
+            Some(SqlType::Number { scale: 1.., .. }) => {
+                let whole = cast_to(array, &DataType::Decimal128(38, 0))?;
+                cast_to(&whole, &DataType::Int64)?
+            }
             Some(SqlType::Number { .. } | SqlType::Null) => cast_to(array, &DataType::Int64)?,
             Some(SqlType::Boolean) => cast_to(array, &DataType::Int64)?,
             _ => return exec_err!("argument {} of `{}` must be a number", index + 1, self.name),
