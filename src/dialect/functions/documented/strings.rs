@@ -64,7 +64,7 @@ fn changing() {
         ("TRANSLATE('a','a','bc')", "error"),
         ("UPPER('Straße é')", "STRASSE É"),
         ("SUBSTR('testing 1 2 3', 9, 3)", "1 2"),
-        ("SUBSTRING('mystring', -3)", "ing"),
+        ("SUBSTR('mystring', -3)", "ing"),
         ("SUBSTR('mystring', 3, NULL)", "NULL"),
         ("SUBSTR('mystring')", "error"),
         ("SOUNDEX('Ashcraft')", "A261"),
