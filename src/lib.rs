@@ -17,6 +17,9 @@ pub mod yaml;
 /// Snowflake SQL: text → AST → DataFusion plan.
 pub mod dialect;
 
+/// What a step can do besides SQL: parameters, output columns, native kernels, SQL forms.
+pub mod transform;
+
 /// Tests on a step's result: query and verdict.
 pub mod rule;
 

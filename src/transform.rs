@@ -1,0 +1,244 @@
+//! The built-in transforms: what a step can do besides SQL. Each has typed parameters with their places, output columns
+//! known before any data, a native kernel over Arrow, and the same rows as generated Snowflake SQL. Nothing here reads a
+//! file or a clock: "now" is the run's pinned instant, given by the caller.
+//!
+//! ```text
+//! YAML ─ parse ─▶ Transform ─ output ─▶ columns, diagnostics      (compile time)
+//!                     ├─ query ─▶ SQL that reads one input ─┐
+//!                     ├─ kernel ◀── rows of these queries ──┘     (embedded engine)
+//!                     └─ sql ─▶ one query, the same rows          (warehouse)
+//! ```
+//!
+//! Rules of all transforms. The rows do not depend on threads, batches or the order of the input: sums run over sorted
+//! values and ties end in an explicit order. Sums are of 64-bit floats. A row without the key or number a transform
+//! needs (NULL) is dropped and counted. NaN is an error unless `on_nan: drop`. Infinite numbers are ordered as the
+//! greatest and least, and refused where arithmetic on them has no meaning. Ids may be of any scalar type and are equal
+//! as in SQL `=`. Empty inputs give empty outputs.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::error::ArrowError;
+use thiserror::Error;
+
+use crate::diagnostic::Diagnostic;
+use crate::dialect::Column;
+use crate::name::{Name, TableName};
+use crate::text::Spanned;
+use crate::yaml::Node;
+use crate::yaml::shape::{Key, Shape};
+
+/// Values of YAML as parameters: columns, durations, tables.
+mod param;
+
+/// The columns of inputs, and what is wrong with the author's use of them.
+mod scope;
+
+/// Columns of Arrow as the numbers, times and keys that kernels work on.
+mod column;
+
+/// Ids of any type as dense integers in the order of the ids.
+mod keys;
+
+/// SQL text from parts.
+mod sql;
+
+/// Top rows per partition by a blended score.
+mod rank;
+
+#[cfg(test)]
+mod testing;
+
+/// The kinds of transform, as keys of a step.
+pub const KINDS: &[Key] = &[Key::new(
+    "rank",
+    Shape::Record(&rank::RECORD),
+    "the best rows of each partition by a score that may blend several columns",
+)
+.example("{input: candidates, partition_by: [user_id], score: rating, top: 30}")];
+
+/// A step's transform with its parameters.
+#[derive(Clone, Debug)]
+pub enum Transform {
+    /// Top rows per partition.
+    Rank(Box<rank::Rank>),
+}
+
+/// What the kernel may know of the run.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// The run's pinned instant, in nanoseconds since 1970 UTC.
+    pub now: i64,
+}
+
+/// Where an output column comes from: the index of the input, and the column there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The input, as an index into [`Transform::inputs`].
+    pub input: usize,
+    /// Its column.
+    pub column: Name,
+}
+
+/// What a kernel gave.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The columns; the same whatever the rows.
+    pub schema: SchemaRef,
+    /// The rows, in the order that the transform documents.
+    pub batches: Vec<RecordBatch>,
+    /// How many rows were left out for what reason, for the run's results.
+    pub dropped: Vec<(String, u64)>,
+}
+
+/// Why a kernel has no result.
+#[derive(Debug, Error)]
+pub enum TransformError {
+    /// The data is not what the transform can work on.
+    #[error("{0}")]
+    Data(String),
+    /// More than the transform or the machine can hold.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Arrow refused.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+}
+
+/// A kernel in the making: it is given the batches of each input in any order, then asked for its rows.
+pub trait Kernel: Send {
+    /// Takes rows of the query of one input ([`Transform::query`]).
+    fn push(&mut self, input: usize, batch: RecordBatch) -> Result<(), TransformError>;
+
+    /// Computes the result.
+    fn finish(self: Box<Self>) -> Result<Outcome, TransformError>;
+}
+
+impl Transform {
+    /// Reads the parameters under one of [`KINDS`]; everything wrong is gathered. None where the kind is not known or
+    /// something is wrong.
+    pub fn parse(kind: &str, node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self> {
+        let key = KINDS.iter().find(|key| key.name == kind)?;
+        let before = problems.len();
+        key.shape.check(node, problems);
+        if problems.len() > before {
+            return None;
+        }
+        let transform = match kind {
+            "rank" => Self::Rank(Box::new(rank::Rank::read(node, problems))),
+            _ => return None,
+        };
+        (problems.len() == before).then_some(transform)
+    }
+
+    /// The steps and tables it reads, each with its place. An input may be named more than once.
+    pub fn inputs(&self) -> Vec<Spanned<TableName>> {
+        self.form().inputs()
+    }
+
+    /// The columns it gives, from those of its inputs in the order of [`Self::inputs`].
+    pub fn output(&self, inputs: &[&[Column]]) -> Result<Vec<Column>, Vec<Diagnostic>> {
+        let mut problems = Vec::new();
+        let columns = self.form().output(inputs, &mut problems);
+        if problems.is_empty() { Ok(columns) } else { Err(problems) }
+    }
+
+    /// For each output column, the input columns that it is computed from.
+    pub fn lineage(&self, inputs: &[&[Column]]) -> Vec<Vec<Origin>> {
+        self.form().lineage(inputs)
+    }
+
+    /// The Snowflake SQL whose rows the kernel takes as an input: the columns it needs, filtered and with the author's
+    /// expressions computed.
+    pub fn query(&self, input: usize, inputs: &[&[Column]]) -> String {
+        self.form().query(input, inputs)
+    }
+
+    /// A kernel for inputs whose queries give these schemas.
+    pub fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel> {
+        self.form().kernel(schemas, context)
+    }
+
+    /// One Snowflake query that gives the same rows. Fails where a parameter has no form in SQL.
+    pub fn sql(&self, inputs: &[&[Column]]) -> Result<String, Vec<Diagnostic>> {
+        let mut problems = Vec::new();
+        let sql = self.form().sql(inputs, &mut problems);
+        if problems.is_empty() { Ok(sql) } else { Err(problems) }
+    }
+
+    /// The columns whose values identify a row of the result's key in an input, to trace a row back.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Rank(_) => "rank",
+        }
+    }
+
+    fn form(&self) -> &dyn Form {
+        match self {
+            Self::Rank(rank) => rank.as_ref(),
+        }
+    }
+
+    /// Feeds whole inputs to a kernel and gives its result.
+    pub fn run(&self, inputs: Vec<(SchemaRef, Vec<RecordBatch>)>, context: Context) -> Result<Outcome, TransformError> {
+        let schemas = inputs.iter().map(|(schema, _)| Arc::clone(schema)).collect();
+        let mut kernel = self.kernel(schemas, context);
+        for (input, (_, batches)) in inputs.into_iter().enumerate() {
+            for batch in batches {
+                kernel.push(input, batch)?;
+            }
+        }
+        kernel.finish()
+    }
+}
+
+/// What each kind of transform provides.
+trait Form {
+    fn inputs(&self) -> Vec<Spanned<TableName>>;
+    fn output(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> Vec<Column>;
+    fn lineage(&self, inputs: &[&[Column]]) -> Vec<Vec<Origin>>;
+    fn query(&self, input: usize, inputs: &[&[Column]]) -> String;
+    fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel>;
+    fn sql(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String;
+}
+
+/// Holds all rows, and computes with them at the end.
+struct Collect<F> {
+    rows: Vec<Rows>,
+    compute: F,
+}
+
+/// The rows of one input.
+struct Rows {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+}
+
+impl<F> Collect<F>
+where
+    F: FnOnce(Vec<Rows>) -> Result<Outcome, TransformError> + Send + 'static,
+{
+    fn boxed(schemas: Vec<SchemaRef>, compute: F) -> Box<dyn Kernel> {
+        let rows = schemas.into_iter().map(|schema| Rows { schema, batches: Vec::new() }).collect();
+        Box::new(Self { rows, compute })
+    }
+}
+
+impl<F> Kernel for Collect<F>
+where
+    F: FnOnce(Vec<Rows>) -> Result<Outcome, TransformError> + Send,
+{
+    fn push(&mut self, input: usize, batch: RecordBatch) -> Result<(), TransformError> {
+        if batch.num_rows() > 0
+            && let Some(rows) = self.rows.get_mut(input)
+        {
+            rows.batches.push(batch);
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Outcome, TransformError> {
+        (self.compute)(self.rows)
+    }
+}

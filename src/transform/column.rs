@@ -1,0 +1,161 @@
+//! Columns of Arrow as the numbers, times and truth values that kernels work on. A missing number is NaN inside kernels:
+//! what arrives as NaN is refused or dropped here.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StructArray, TimestampNanosecondArray, new_null_array,
+};
+use datafusion::arrow::compute::{cast, concat_batches};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use crate::dialect::Column;
+use crate::dialect::types::SqlType;
+use crate::name::Name;
+
+use super::{Outcome, Rows, TransformError};
+
+/// The stand-in for a missing time.
+pub(super) const NO_TIME: i64 = i64::MIN;
+
+impl Rows {
+    /// All rows as one batch.
+    pub(super) fn table(self) -> Result<Table, TransformError> {
+        let batch = match <[RecordBatch; 1]>::try_from(self.batches) {
+            Ok([batch]) => batch,
+            Err(batches) => concat_batches(&self.schema, &batches)?,
+        };
+        if u32::try_from(batch.num_rows()).is_err() {
+            let message = format!("an input has {} rows, and a transform takes at most {}", batch.num_rows(), u32::MAX);
+            return Err(TransformError::TooLarge(message));
+        }
+        Ok(Table { batch })
+    }
+}
+
+/// The rows of an input with access by column name.
+pub(super) struct Table {
+    /// The rows.
+    pub(super) batch: RecordBatch,
+}
+
+impl Table {
+    /// How many rows.
+    pub(super) fn len(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    /// The column; all NULL where the query did not give it.
+    pub(super) fn column(&self, name: &Name) -> ArrayRef {
+        let found = self.batch.schema().index_of(name.as_str()).ok();
+        found.map_or_else(|| new_null_array(&DataType::Null, self.len()), |at| Arc::clone(self.batch.column(at)))
+    }
+
+    /// Several columns.
+    pub(super) fn columns<'a>(&self, names: impl IntoIterator<Item = &'a Name>) -> Vec<ArrayRef> {
+        names.into_iter().map(|name| self.column(name)).collect()
+    }
+
+    /// Numbers, NULL as NaN; NaN itself is an error, or marked in `dropped`.
+    pub(super) fn numbers(&self, name: &Name, nan: OnNan<'_>) -> Result<Vec<f64>, TransformError> {
+        numbers(&self.column(name), name, nan)
+    }
+
+    /// Nanoseconds since 1970 UTC, NULL as [`NO_TIME`].
+    pub(super) fn times(&self, name: &Name) -> Result<Vec<i64>, TransformError> {
+        times(&self.column(name))
+    }
+
+    /// Truth values, NULL as false.
+    pub(super) fn flags(&self, name: &Name) -> Result<Vec<bool>, TransformError> {
+        let column = cast(&self.column(name), &DataType::Boolean)?;
+        let column = column.as_any().downcast_ref::<BooleanArray>();
+        Ok(column.map_or_else(Vec::new, |c| c.iter().map(|value| value == Some(true)).collect()))
+    }
+}
+
+/// What to do about NaN.
+pub(super) enum OnNan<'a> {
+    /// Refuse it.
+    Error,
+    /// Mark the row.
+    Drop(&'a mut Vec<bool>),
+}
+
+impl<'a> OnNan<'a> {
+    /// Marks rows where the author says so.
+    pub(super) fn of(drops: bool, marks: &'a mut Vec<bool>) -> Self {
+        if drops { Self::Drop(marks) } else { Self::Error }
+    }
+}
+
+/// Numbers of any numeric type as floats; `-0.0` as `0.0`.
+pub(super) fn numbers(column: &ArrayRef, name: &Name, nan: OnNan<'_>) -> Result<Vec<f64>, TransformError> {
+    let floats = cast(column, &DataType::Float64)?;
+    let Some(floats) = floats.as_any().downcast_ref::<Float64Array>() else { return Ok(Vec::new()) };
+    let mut values: Vec<f64> = floats.values().iter().map(|value| value + 0.0).collect();
+    let is_nan = |row: usize, value: f64| value.is_nan() && floats.is_valid(row);
+    if values.iter().enumerate().any(|(row, value)| is_nan(row, *value)) {
+        let OnNan::Drop(marks) = nan else {
+            let message = format!("column `{}` has NaN; set `on_nan: drop` to leave such rows out", name.lower());
+            return Err(TransformError::Data(message));
+        };
+        marks.resize(values.len(), false);
+        for (row, mark) in marks.iter_mut().enumerate() {
+            *mark |= is_nan(row, values[row]);
+        }
+    }
+    if floats.null_count() > 0 {
+        for (row, value) in values.iter_mut().enumerate() {
+            if floats.is_null(row) {
+                *value = f64::NAN;
+            }
+        }
+    }
+    Ok(values)
+}
+
+/// Dates and timestamps as nanoseconds since 1970 UTC.
+pub(super) fn times(column: &ArrayRef) -> Result<Vec<i64>, TransformError> {
+    let column = match column.as_any().downcast_ref::<StructArray>() {
+        Some(zoned) => zoned.column_by_name("utc").map_or_else(|| Arc::clone(column), Arc::clone),
+        None => Arc::clone(column),
+    };
+    let plain = match column.data_type() {
+        DataType::Timestamp(_, Some(_)) => {
+            cast(&column, &DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())))?
+        }
+        _ => cast(&column, &DataType::Timestamp(TimeUnit::Nanosecond, None))?,
+    };
+    let Some(plain) = plain.as_any().downcast_ref::<TimestampNanosecondArray>() else { return Ok(Vec::new()) };
+    Ok(plain.iter().map(|time| time.unwrap_or(NO_TIME)).collect())
+}
+
+/// A column of floats, NaN as NULL.
+pub(super) fn float_column(values: impl IntoIterator<Item = f64>) -> ArrayRef {
+    Arc::new(values.into_iter().map(|value| (!value.is_nan()).then_some(value)).collect::<Float64Array>())
+}
+
+/// A field of a result.
+pub(super) fn field(name: &Name, data_type: DataType) -> Field {
+    Field::new(name.as_str(), data_type, true)
+}
+
+/// A column of a result, of a type the binder knows.
+pub(super) fn made(name: &Name, sql_type: SqlType) -> Column {
+    Column { name: name.clone(), sql_type, nullable: true }
+}
+
+/// A result of one batch, cut into batches of a usual size.
+pub(super) fn outcome(columns: Vec<(Field, ArrayRef)>, dropped: Vec<(String, u64)>) -> Result<Outcome, TransformError> {
+    let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
+    Ok(Outcome { schema, batches: cut(&batch), dropped: dropped.into_iter().filter(|(_, rows)| *rows > 0).collect() })
+}
+
+fn cut(batch: &RecordBatch) -> Vec<RecordBatch> {
+    const ROWS: usize = 8192;
+    let slice = |start: usize| batch.slice(start, ROWS.min(batch.num_rows() - start));
+    (0..batch.num_rows()).step_by(ROWS).map(slice).collect()
+}

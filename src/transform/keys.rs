@@ -1,0 +1,301 @@
+//! Ids of any scalar type as dense integers whose order is the order of the ids: NULL last, numbers by value, text by
+//! code point. Kernels then compare and group integers only.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
+use datafusion::arrow::compute::{SortOptions, cast};
+use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
+use datafusion::arrow::row::{RowConverter, Rows, SortField};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+
+use super::TransformError;
+
+/// Integers from 0 up to here are looked up in a table instead of a hash map.
+const DIRECT: usize = 1 << 24;
+/// No code yet.
+const NONE: u32 = u32::MAX;
+
+/// The codes of rows, and what they stand for.
+pub(super) struct Keys {
+    /// One code per row, over all parts in turn.
+    pub(super) codes: Vec<u32>,
+    /// The distinct ids in order: code `c` is row `c` of every column.
+    pub(super) distinct: Vec<ArrayRef>,
+    /// Whether an id has a NULL in it.
+    pub(super) has_null: Vec<bool>,
+}
+
+impl Keys {
+    /// How many ids.
+    pub(super) fn len(&self) -> usize {
+        self.has_null.len()
+    }
+}
+
+/// Codes for the rows of one table by some of its columns; no columns make one id.
+pub(super) fn encode(columns: &[ArrayRef], rows: usize) -> Result<Keys, TransformError> {
+    encode_parts(&[(columns.to_vec(), rows)])
+}
+
+/// Common codes for the rows of several tables, each with as many key columns.
+pub(super) fn encode_parts(parts: &[(Vec<ArrayRef>, usize)]) -> Result<Keys, TransformError> {
+    let types = common_types(parts);
+    let mut interner = Interner::new(&types)?;
+    let mut codes = Vec::with_capacity(parts.iter().map(|(_, rows)| rows).sum());
+    for (columns, rows) in parts {
+        interner.push(columns, *rows, &mut codes)?;
+    }
+    let (order, distinct, has_null) = interner.finish()?;
+    for code in &mut codes {
+        *code = order[*code as usize];
+    }
+    Ok(Keys { codes, distinct, has_null })
+}
+
+/// The types in which the ids of several tables are compared: that of the first table that has one, except that
+/// numbers of different types meet as floats or decimals.
+fn common_types(parts: &[(Vec<ArrayRef>, usize)]) -> Vec<DataType> {
+    let width = parts.first().map_or(0, |(columns, _)| columns.len());
+    let column_type = |at: usize| {
+        let types = parts.iter().filter_map(|(columns, _)| columns.get(at)).map(|column| column.data_type().clone());
+        types.reduce(common_type).unwrap_or(DataType::Null)
+    };
+    (0..width).map(column_type).collect()
+}
+
+fn common_type(a: DataType, b: DataType) -> DataType {
+    use DataType::{Date32, Decimal128, Float64, Null, Timestamp};
+    match (a, b) {
+        (a, b) if a == b => a,
+        (Null, other) | (other, Null) => other,
+        (Float64, _) | (_, Float64) => Float64,
+        (Decimal128(_, scale), Decimal128(_, other)) => Decimal128(38, scale.max(other)),
+        (Decimal128(_, scale), _) | (_, Decimal128(_, scale)) => Decimal128(38, scale),
+        (Date32, Timestamp(unit, zone)) | (Timestamp(unit, zone), Date32) => Timestamp(unit, zone),
+        (a, _) => a,
+    }
+}
+
+/// Gives provisional codes to ids as they come, and their order at the end.
+pub(super) struct Interner {
+    types: Vec<DataType>,
+    store: Store,
+}
+
+enum Store {
+    /// No columns: one id.
+    Unit,
+    /// One column of 64-bit integers.
+    Integers { direct: Vec<u32>, sparse: HashMap<i64, u32>, null: u32, values: Vec<Option<i64>> },
+    /// Anything else, in Arrow's row format, whose byte order is the order of the ids.
+    Rows { converter: RowConverter, table: HashTable<u32>, distinct: Rows, hasher: DefaultHashBuilder },
+}
+
+impl Interner {
+    /// An interner of ids that have these types or are cast to them.
+    pub(super) fn new(types: &[DataType]) -> Result<Self, TransformError> {
+        let types: Vec<DataType> = types.iter().map(key_type).collect();
+        let store = match types.as_slice() {
+            [] => Store::Unit,
+            [DataType::Int64] => {
+                Store::Integers { direct: Vec::new(), sparse: HashMap::new(), null: NONE, values: Vec::new() }
+            }
+            types => {
+                let order = SortOptions { descending: false, nulls_first: false };
+                let fields = types.iter().map(|t| SortField::new_with_options(t.clone(), order)).collect();
+                let converter = RowConverter::new(fields)?;
+                let distinct = converter.empty_rows(0, 0);
+                Store::Rows { converter, table: HashTable::new(), distinct, hasher: DefaultHashBuilder::default() }
+            }
+        };
+        Ok(Self { types, store })
+    }
+
+    /// Appends the provisional codes of some rows.
+    pub(super) fn push(
+        &mut self,
+        columns: &[ArrayRef],
+        rows: usize,
+        codes: &mut Vec<u32>,
+    ) -> Result<(), TransformError> {
+        let columns: Vec<ArrayRef> =
+            columns.iter().zip(&self.types).map(|(column, t)| key_column(column, t)).collect::<Result<_, _>>()?;
+        match &mut self.store {
+            Store::Unit => codes.extend(std::iter::repeat_n(0, rows)),
+            Store::Integers { direct, sparse, null, values } => {
+                let column = columns[0].as_primitive::<Int64Type>();
+                codes.reserve(rows);
+                for value in column {
+                    let slot = match value {
+                        None => &mut *null,
+                        Some(value) => match usize::try_from(value) {
+                            Ok(at) if at < DIRECT => {
+                                if at >= direct.len() {
+                                    direct.resize((at + 1).next_power_of_two(), NONE);
+                                }
+                                &mut direct[at]
+                            }
+                            _ => sparse.entry(value).or_insert(NONE),
+                        },
+                    };
+                    if *slot == NONE {
+                        *slot = next_code(values.len())?;
+                        values.push(value);
+                    }
+                    codes.push(*slot);
+                }
+            }
+            Store::Rows { converter, table, distinct, hasher } => {
+                let converted = converter.convert_columns(&columns)?;
+                codes.reserve(rows);
+                for row in &converted {
+                    let hash = hasher.hash_one(row.data());
+                    let found = table.find(hash, |code| distinct.row(*code as usize).data() == row.data());
+                    let code = match found {
+                        Some(code) => *code,
+                        None => {
+                            let code = next_code(distinct.num_rows())?;
+                            distinct.push(row);
+                            table.insert_unique(hash, code, |c| hasher.hash_one(distinct.row(*c as usize).data()));
+                            code
+                        }
+                    };
+                    codes.push(code);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// For each provisional code its final one, and by final code the ids and whether they have a NULL in them.
+    #[expect(clippy::type_complexity, reason = "three parallel results, taken apart at once")]
+    pub(super) fn finish(self) -> Result<(Vec<u32>, Vec<ArrayRef>, Vec<bool>), TransformError> {
+        match self.store {
+            Store::Unit => Ok((vec![0], Vec::new(), vec![false])),
+            Store::Integers { values, .. } => {
+                let mut sorted: Vec<u32> = codes_up_to(values.len());
+                sorted.sort_unstable_by_key(|code| values[*code as usize].map_or((true, 0), |value| (false, value)));
+                let distinct: Int64Array = sorted.iter().map(|code| values[*code as usize]).collect();
+                let has_null = (0..distinct.len()).map(|row| distinct.is_null(row)).collect();
+                Ok((inverse(&sorted), vec![Arc::new(distinct)], has_null))
+            }
+            Store::Rows { converter, distinct, .. } => {
+                let mut sorted: Vec<u32> = codes_up_to(distinct.num_rows());
+                sorted.sort_unstable_by(|a, b| distinct.row(*a as usize).cmp(&distinct.row(*b as usize)));
+                let columns = converter.convert_rows(sorted.iter().map(|code| distinct.row(*code as usize)))?;
+                let has_null = (0..sorted.len()).map(|row| columns.iter().any(|c| c.is_null(row))).collect();
+                Ok((inverse(&sorted), columns, has_null))
+            }
+        }
+    }
+}
+
+fn next_code(count: usize) -> Result<u32, TransformError> {
+    let too_many = || TransformError::TooLarge("more than 4 billion distinct ids".to_owned());
+    u32::try_from(count).ok().filter(|code| *code != NONE).ok_or_else(too_many)
+}
+
+fn codes_up_to(count: usize) -> Vec<u32> {
+    (0..u32::try_from(count).unwrap_or(u32::MAX)).collect()
+}
+
+/// Where each value of a permutation stands.
+pub(super) fn inverse(order: &[u32]) -> Vec<u32> {
+    let mut inverse = vec![0; order.len()];
+    for (at, value) in codes_up_to(order.len()).into_iter().zip(order) {
+        inverse[*value as usize] = at;
+    }
+    inverse
+}
+
+/// The type in which ids of a type are compared.
+fn key_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 => DataType::Int64,
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => DataType::Int64,
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::Float16 | DataType::Float32 => DataType::Float64,
+        DataType::Dictionary(_, values) => key_type(values),
+        other => other.clone(),
+    }
+}
+
+fn key_column(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, TransformError> {
+    let column = if column.data_type() == to { Arc::clone(column) } else { cast(column, to)? };
+    if *to != DataType::Float64 {
+        return Ok(column);
+    }
+    let floats = column.as_primitive::<Float64Type>();
+    let positive_zero: Float64Array = floats.unary(|value| value + 0.0);
+    Ok(Arc::new(positive_zero))
+}
+
+/// Rows grouped by code: `rows[starts[c]..starts[c + 1]]` are the rows of code `c`, in their order.
+pub(super) struct Groups {
+    /// Where each group starts, and the end.
+    pub(super) starts: Vec<usize>,
+    /// The rows.
+    pub(super) rows: Vec<u32>,
+}
+
+impl Groups {
+    /// Groups the rows that are kept.
+    pub(super) fn new(codes: &[u32], groups: usize, keep: impl Fn(usize) -> bool) -> Self {
+        let mut starts = vec![0_usize; groups + 1];
+        for (row, code) in codes.iter().enumerate() {
+            starts[*code as usize + 1] += usize::from(keep(row));
+        }
+        for group in 0..groups {
+            starts[group + 1] += starts[group];
+        }
+        let mut next = starts.clone();
+        let mut rows = vec![0_u32; starts[groups]];
+        for (row, code) in (0_u32..).zip(codes) {
+            if keep(row as usize) {
+                let at = &mut next[*code as usize];
+                rows[*at] = row;
+                *at += 1;
+            }
+        }
+        Self { starts, rows }
+    }
+
+    /// How many groups.
+    pub(super) fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The rows of a group.
+    pub(super) fn group(&self, group: usize) -> &[u32] {
+        &self.rows[self.starts[group]..self.starts[group + 1]]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::StringArray;
+
+    use super::*;
+
+    #[test]
+    fn codes_follow_the_order_of_ids_with_null_last() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), None, Some(-3), Some(1 << 40), Some(7)]));
+        let keys = encode(&[numbers], 5).expect("keys");
+        assert_eq!(keys.codes, [1, 3, 0, 2, 1]);
+        assert_eq!(keys.has_null, [false, false, false, true]);
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("é"), Some("z"), None, Some("")]));
+        assert_eq!(encode(&[texts], 4).expect("keys").codes, [2, 1, 3, 0]);
+        assert_eq!(encode(&[], 3).expect("keys").codes, [0, 0, 0]);
+    }
+
+    #[test]
+    fn ids_of_two_tables_meet_in_one_type() {
+        let integers: ArrayRef = Arc::new(Int64Array::from(vec![2, 1]));
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![1.0, 0.0, -0.0]));
+        let keys = encode_parts(&[(vec![integers], 2), (vec![floats], 3)]).expect("keys");
+        assert_eq!(keys.codes, [2, 1, 1, 0, 0]);
+    }
+}
