@@ -1,10 +1,13 @@
 //! What executes: the few things that a run asks of an engine. What differs between engines is text, not methods.
 
+/// DataFusion on this machine.
+pub mod datafusion;
+
 use std::collections::HashMap;
 use std::fmt;
 
+use ::datafusion::arrow::array::RecordBatch;
 use async_trait::async_trait;
-use datafusion::arrow::array::RecordBatch;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 

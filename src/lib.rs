@@ -38,11 +38,11 @@ pub mod plan;
 /// Texts that must not be seen.
 pub mod secret;
 
-/// What executes: the trait.
-pub mod backend;
-
 /// The local store: tables as Parquet, published atomically.
 pub mod warehouse;
+
+/// What executes: the trait, and DataFusion on this machine.
+pub mod backend;
 
 /// What has been run, kept with the target.
 pub mod ledger;

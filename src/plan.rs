@@ -10,12 +10,20 @@ pub mod fingerprint;
 /// A step as the plan knows it.
 pub mod step;
 
+/// Names → what they mean.
+pub mod resolve;
+
+/// Texts → bound plans.
+pub mod bind;
+
 use std::collections::HashMap;
 use std::fmt;
 
+pub use bind::{bind, schema_of};
 pub use dag::{Dag, Node};
 pub use fingerprint::{Fingerprint, Hash};
-pub use step::{Input, InputTable, Judge, Origin, Patience, PlannedStep, PlannedTest, Query, Verdict, Work};
+pub use resolve::{Contracts, Resolved, Scope, resolve};
+pub use step::{Input, InputTable, Origin, Patience, PlannedStep, PlannedTest, Query, Verdict, Work};
 
 use crate::name::Name;
 

@@ -5,13 +5,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use serde::Serialize;
 
 use super::StepId;
 use crate::dialect::Column;
 use crate::name::TableName;
+use crate::rule::Test;
 use crate::text::{Span, Spanned};
 
 /// What a name in a step's SQL means.
@@ -99,30 +100,8 @@ pub struct PlannedTest {
     pub inputs: Vec<Input>,
     /// The query; none where it could not be bound, which has been reported.
     pub query: Option<Query>,
-    /// What the number that the query gives means.
-    pub judge: Judge,
-}
-
-/// The verdict on the number that a test's query gave, and what to tell the author.
-#[derive(Clone)]
-pub struct Judge(Arc<dyn Fn(i64) -> (Verdict, Option<String>) + Send + Sync>);
-
-impl Judge {
-    /// A judge by this rule.
-    pub fn new(rule: impl Fn(i64) -> (Verdict, Option<String>) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(rule))
-    }
-
-    /// The verdict on a number.
-    pub fn verdict(&self, count: i64) -> (Verdict, Option<String>) {
-        (self.0)(count)
-    }
-}
-
-impl fmt::Debug for Judge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Judge")
-    }
+    /// The rule and its thresholds.
+    pub test: Test,
 }
 
 /// How a test ended.
@@ -172,6 +151,8 @@ pub struct PlannedStep {
     pub inputs: Vec<Input>,
     /// The columns of its result, once bound.
     pub columns: Vec<Column>,
+    /// The Arrow schema of its result, once bound, every column nullable.
+    pub schema: SchemaRef,
     /// The table that it publishes.
     pub publish: Option<TableName>,
     /// Whether what it publishes is a view.
@@ -193,6 +174,7 @@ impl PlannedStep {
             work,
             inputs: Vec::new(),
             columns: Vec::new(),
+            schema: Arc::new(Schema::empty()),
             publish: None,
             view: false,
             tests: Vec::new(),

@@ -12,6 +12,7 @@ use futures::FutureExt;
 use crate::backend::{Attempt, Backend, BackendError, Remedy};
 use crate::ledger::TestRecord;
 use crate::plan::{Plan, PlannedStep, PlannedTest, Verdict};
+use crate::rule::Outcome;
 
 /// How a try ended.
 pub(super) struct Tried {
@@ -73,17 +74,30 @@ async fn ask(test: &PlannedTest, backend: &dyn Backend) -> Result<TestRecord, Ba
     let named =
         |error: BackendError| BackendError { message: format!("test `{}`: {}", test.name, error.message), ..error };
     let batches = backend.query(query).await.map_err(named)?;
-    let count = first_number(&batches)
-        .ok_or_else(|| BackendError::author(format!("test `{}`: its query gave no number", test.name)))?;
-    let (verdict, message) = test.judge.verdict(count);
-    Ok(TestRecord { name: test.name.clone(), verdict, count: u64::try_from(count).ok(), message })
+    let (failed, tested) = counts(&batches)
+        .ok_or_else(|| BackendError::author(format!("test `{}`: its query gave no counts", test.name)))?;
+    let verdict = test.test.verdict(failed, tested);
+    Ok(TestRecord {
+        name: test.name.clone(),
+        verdict: match verdict.outcome {
+            Outcome::Pass => Verdict::Pass,
+            Outcome::Warn => Verdict::Warn,
+            Outcome::Fail => Verdict::Fail,
+        },
+        count: Some(verdict.failed),
+        message: Some(verdict.message),
+    })
 }
 
-fn first_number(batches: &[RecordBatch]) -> Option<i64> {
+/// The two numbers that a test's query gives: rows that break the rule, and rows looked at.
+fn counts(batches: &[RecordBatch]) -> Option<(u64, u64)> {
     let batch = batches.iter().find(|batch| batch.num_rows() > 0)?;
-    let column = cast(batch.columns().first()?, &DataType::Int64).ok()?;
-    let numbers = column.as_any().downcast_ref::<Int64Array>()?;
-    (!numbers.is_null(0)).then(|| numbers.value(0))
+    let number = |at: usize| {
+        let column = cast(batch.columns().get(at)?, &DataType::Int64).ok()?;
+        let numbers = column.as_any().downcast_ref::<Int64Array>()?;
+        (!numbers.is_null(0)).then(|| numbers.value(0).unsigned_abs())
+    };
+    Some((number(0)?, number(1)?))
 }
 
 /// The failed tests of a try, as one clause.

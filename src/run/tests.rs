@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::backend::{Attempt, BackendError, Built, Remedy};
 use crate::name::TableName;
-use crate::plan::{Input, Judge, Node, Origin, PlannedStep, PlannedTest, Query, Verdict, Work};
+use crate::plan::{Input, Node, Origin, PlannedStep, PlannedTest, Query, Work};
+use crate::rule::{Bound, Rule, Severity, Test, Threshold};
 use crate::text::{SourceFile, Spanned};
 
 /// What a scripted step does at each try; the last entry repeats.
@@ -64,7 +65,7 @@ impl Backend for Scripted {
 
     async fn query(&self, _: &Query) -> Result<Vec<RecordBatch>, BackendError> {
         let column = Arc::new(Int64Array::from(vec![self.count])) as ArrayRef;
-        Ok(vec![RecordBatch::try_from_iter([("n", column)]).expect("a batch")])
+        Ok(vec![RecordBatch::try_from_iter([("failed", column.clone()), ("tested", column)]).expect("a batch")])
     }
 
     async fn publish(&self, job: &Name, steps: &[&PlannedStep]) -> Result<Vec<String>, BackendError> {
@@ -106,11 +107,18 @@ fn step(job: &str, name: &str, reads: &[&str]) -> PlannedStep {
     step
 }
 
-fn test(fails_above: i64) -> PlannedTest {
-    let judge = move |count| {
-        if count > fails_above { (Verdict::Fail, Some(format!("{count} rows"))) } else { (Verdict::Pass, None) }
+fn test(fails_above: u64) -> PlannedTest {
+    let test = Test {
+        name: "unique".to_owned(),
+        description: None,
+        rule: Rule::NotNull(Vec::new()),
+        filter: None,
+        severity: Severity::Error,
+        warn_if: None,
+        error_if: Some(Threshold { bound: Bound::Count(fails_above), inclusive: false }),
+        span: SourceFile::new("job.yaml", "x").span(0..1),
     };
-    PlannedTest { name: "unique".to_owned(), inputs: Vec::new(), query: Some(query()), judge: Judge::new(judge) }
+    PlannedTest { name: "unique".to_owned(), inputs: Vec::new(), query: Some(query()), test }
 }
 
 struct Ran {
@@ -220,7 +228,7 @@ fn a_failed_test_fails_the_step_and_nothing_is_published() {
     tested.tests = vec![test(2)];
     let ran = run_steps(vec![tested.clone()], Scripted { count: 3, ..Scripted::default() }, None);
     assert_eq!(ran.status("a.t1"), Status::Failed);
-    assert_eq!(ran.results.steps[0].error.as_deref(), Some("test `unique` failed: 3 rows"));
+    assert_eq!(ran.results.steps[0].error.as_deref(), Some("test `unique` failed: 3 of 3 rows have a NULL"));
     assert!(ran.results.published.is_empty());
     let ran = run_steps(vec![tested], Scripted { count: 2, ..Scripted::default() }, None);
     assert_eq!(ran.results.published, ["out.t1"]);

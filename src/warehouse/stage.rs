@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::datasource::TableProvider;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -14,6 +16,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::layout::{Layout, key};
 use super::manifest::{self, DataFile, Object, StoredColumn};
+use super::scan::StoredRows;
 use super::{Error, StoredTable};
 use crate::name::TableName;
 
@@ -181,6 +184,14 @@ impl Staged {
     /// How many rows it has.
     pub fn rows(&self) -> u64 {
         self.object.rows
+    }
+
+    /// Its rows, to be looked at before anyone else can see them; not to be read after it is published.
+    pub fn provider(&self, zone: &str) -> Result<Arc<dyn TableProvider>, Error> {
+        let own = self.object.files.iter().map(|file| (self.folder.path.join(&file.name), file.clone()));
+        let files = self.kept.iter().cloned().chain(own).collect();
+        let schema = manifest::schema(&self.object.columns, zone);
+        Ok(Arc::new(StoredRows::open(schema, files, self.object.rows, None)?))
     }
 }
 

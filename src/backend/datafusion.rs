@@ -1,0 +1,316 @@
+//! The embedded backend: DataFusion over the local warehouse and the project's sources. It writes nothing outside the
+//! warehouse and the spill folder.
+
+/// The tables it reads: sources where they are, published tables in the warehouse.
+pub mod source;
+
+/// Rows in the place of schemas.
+mod swap;
+
+/// Results held for their readers.
+mod shared;
+
+/// Executing plans, and writing what they give.
+mod execute;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::DataFusionError;
+use datafusion::datasource::TableProvider;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
+
+use super::{Attempt, Backend, BackendError, Built, Keep, Remedy};
+use crate::dialect::Dialect;
+use crate::dialect::session::SessionParameters;
+use crate::name::{Name, TableName};
+use crate::plan::{Hash, InputTable, Origin, PlannedStep, Query, StepId, Work, step::columns_text};
+use crate::warehouse::{self, Change, Snapshot, Staged, StoredColumn, Warehouse};
+use source::{Marks, Sources};
+
+/// The tables of a local target: what is published and what is read where it lies.
+#[derive(Debug)]
+pub struct LocalTables {
+    warehouse: Warehouse,
+    sources: Sources,
+    marks: Marks,
+}
+
+impl LocalTables {
+    /// The tables of the warehouse at `home/warehouse`, and these sources.
+    pub fn open(home: &Path, sources: Sources) -> Result<Self, BackendError> {
+        let warehouse = Warehouse::open(&home.join("warehouse")).map_err(of_warehouse)?;
+        Ok(Self { warehouse, sources, marks: Marks::open(&home.join("sources.json")) })
+    }
+
+    /// The warehouse.
+    pub fn warehouse(&self) -> &Warehouse {
+        &self.warehouse
+    }
+
+    /// A mark of the present state of every one of these tables that exists.
+    pub fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError> {
+        let snapshot = self.warehouse.snapshot().map_err(of_warehouse)?;
+        let mut versions = HashMap::new();
+        for name in tables {
+            if let Some(source) = self.sources.get(name) {
+                let (_, files) = source.files(name)?;
+                let contract = Hash::of([columns_text(&source.columns).as_str()]);
+                versions.insert(name.clone(), format!("{} {contract}", self.marks.of(&files)?));
+            } else if let Some(table) = snapshot.table(name) {
+                versions.insert(name.clone(), table.version().to_string());
+            }
+        }
+        self.marks.save();
+        Ok(versions)
+    }
+
+    /// Every problem with the files of these sources that shows without reading them whole.
+    pub fn check(&self, tables: &[TableName]) -> Vec<BackendError> {
+        let sources = tables.iter().filter_map(|name| Some((name, self.sources.get(name)?)));
+        sources.filter_map(|(name, source)| source.check(name).err()).collect()
+    }
+}
+
+/// How much a run may use.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of memory for the rows that are being worked on.
+    pub memory: usize,
+    /// Threads, and parts that a table is cut into.
+    pub threads: usize,
+    /// Where what does not fit is spilled.
+    pub spill: PathBuf,
+}
+
+/// What is held of a step that was built.
+#[derive(Debug)]
+enum Held {
+    /// A query that its readers take over.
+    Query(Arc<LogicalPlan>),
+    /// Rows in memory, or spilled.
+    Rows(Arc<shared::Shared>),
+    /// A table written aside.
+    Staged(Staged, Arc<dyn TableProvider>),
+}
+
+/// DataFusion over the local warehouse.
+pub struct Embedded {
+    tables: LocalTables,
+    state: SessionState,
+    zone: String,
+    limits: Limits,
+    snapshot: RwLock<Snapshot>,
+    held: Mutex<HashMap<StepId, Held>>,
+}
+
+impl Embedded {
+    /// The backend for plans that this dialect bound.
+    pub fn new(tables: LocalTables, dialect: &Dialect, limits: Limits) -> Result<Self, BackendError> {
+        let zone = SessionParameters::of(dialect.state().config_options()).timezone.clone();
+        let snapshot = RwLock::new(tables.warehouse.snapshot().map_err(of_warehouse)?);
+        let state = executing(dialect, &limits)?;
+        Ok(Self { tables, state, zone, limits, snapshot, held: Mutex::default() })
+    }
+
+    fn context(&self) -> Arc<TaskContext> {
+        self.state.task_ctx()
+    }
+
+    fn hold(&self, step: &StepId, held: Held) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(step.clone(), held);
+    }
+
+    /// The rows that an input stands for.
+    async fn rows(&self, table: &InputTable) -> Result<swap::Rows, BackendError> {
+        let name = match &table.origin {
+            Origin::Step(step, published) => {
+                let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+                match (held.get(step), published) {
+                    (Some(Held::Query(plan)), _) => return Ok(swap::Rows::Plan(plan.clone())),
+                    (Some(Held::Rows(rows)), _) => return Ok(swap::Rows::Table(rows.clone())),
+                    (Some(Held::Staged(_, provider)), _) => return Ok(swap::Rows::Table(provider.clone())),
+                    (None, Some(name)) => name,
+                    (None, None) => return Err(BackendError::author(format!("`{step}` has not been run"))),
+                }
+            }
+            Origin::Table(name) => name,
+        };
+        if let Some(source) = self.tables.sources.get(name) {
+            return Ok(swap::Rows::Table(source.provider(name, &self.state, &self.zone).await?));
+        }
+        self.stored(name, table).map(swap::Rows::Table)
+    }
+
+    fn stored(&self, name: &TableName, expected: &InputTable) -> Result<Arc<dyn TableProvider>, BackendError> {
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(table) = snapshot.table(name) else {
+            return Err(BackendError::author(format!("table `{}` has not been published yet", name.lower())));
+        };
+        let provider = table.provider(&self.zone).map_err(of_warehouse)?;
+        let schema = provider.schema();
+        let differs = schema
+            .fields()
+            .iter()
+            .zip(expected.schema.fields())
+            .any(|(stored, bound)| stored.name() != bound.name() || stored.data_type() != bound.data_type());
+        if differs || schema.fields().len() != expected.schema.fields().len() {
+            let made = "was published by an earlier form of its step; run its job first";
+            return Err(BackendError::author(format!("table `{}` {made}", name.lower())));
+        }
+        Ok(provider)
+    }
+
+    async fn build_query(&self, step: &PlannedStep, query: &Query, keep: &Keep) -> Result<Built, BackendError> {
+        let plan = self.with_rows(&query.plan).await?;
+        match keep {
+            Keep::Inline | Keep::View(_) => {
+                self.hold(&step.id, Held::Query(Arc::new(plan)));
+                Ok(Built { rows: None })
+            }
+            Keep::Share => {
+                let schema = step.schema.clone();
+                let rows =
+                    shared::Shared::collect(self.streams(&plan).await?, schema, &self.state, &self.limits).await?;
+                let built = Built { rows: Some(rows.rows()) };
+                self.hold(&step.id, Held::Rows(Arc::new(rows)));
+                Ok(built)
+            }
+            Keep::Table(name) => {
+                let columns = stored_columns(step);
+                let writer = self.tables.warehouse.stage(name, columns, None).map_err(of_warehouse)?;
+                self.staged(step, execute::write(self.streams(&plan).await?, writer).await?)
+            }
+        }
+    }
+
+    fn staged(&self, step: &PlannedStep, staged: Staged) -> Result<Built, BackendError> {
+        let provider = staged.provider(&self.zone).map_err(of_warehouse)?;
+        let built = Built { rows: Some(staged.rows()) };
+        self.hold(&step.id, Held::Staged(staged, provider));
+        Ok(built)
+    }
+
+    fn change(&self, step: &PlannedStep) -> Option<Change> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.remove(&step.id)? {
+            Held::Staged(staged, _) => Some(Change::Table(staged)),
+            Held::Query(plan) => {
+                let name = step.publish.clone()?;
+                let sql = step.query()?.sql.clone();
+                held.insert(step.id.clone(), Held::Query(plan));
+                Some(Change::View { name, sql, columns: stored_columns(step), comment: None })
+            }
+            Held::Rows(_) => None,
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Embedded {
+    async fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError> {
+        self.tables.versions(tables)
+    }
+
+    async fn build(&self, step: &PlannedStep, attempt: &Attempt) -> Result<Built, BackendError> {
+        match &step.work {
+            Work::Query(query) => self.build_query(step, query, &attempt.keep).await,
+            Work::Broken => Err(BackendError::author(format!("`{}` could not be bound", step.id))),
+        }
+    }
+
+    async fn query(&self, query: &Query) -> Result<Vec<RecordBatch>, BackendError> {
+        let plan = self.with_rows(&query.plan).await?;
+        execute::collect(self.streams(&plan).await?).await
+    }
+
+    async fn publish(&self, job: &Name, steps: &[&PlannedStep]) -> Result<Vec<String>, BackendError> {
+        let changes: Vec<Change> = steps.iter().filter_map(|step| self.change(step)).collect();
+        if changes.len() != steps.len() {
+            return Err(BackendError::author(format!("a result of job `{}` is missing", job.lower())));
+        }
+        let warehouse = self.tables.warehouse.clone();
+        let run = job.lower();
+        let published = tokio::task::spawn_blocking(move || {
+            let set = warehouse.publish(changes, &run)?;
+            Ok::<_, warehouse::Error>((set, warehouse.snapshot()?))
+        });
+        let (set, snapshot) = published
+            .await
+            .map_err(|error| BackendError::author(format!("publishing stopped: {error}")))?
+            .map_err(of_warehouse)?;
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+        Ok(steps.iter().map(|_| set.to_string()).collect())
+    }
+
+    async fn discard(&self, step: &StepId) -> Result<(), BackendError> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
+        Ok(())
+    }
+}
+
+fn stored_columns(step: &PlannedStep) -> Vec<StoredColumn> {
+    let columns = step.schema.fields().iter().zip(&step.columns);
+    columns.map(|(field, column)| StoredColumn::of(field, column.sql_type)).collect()
+}
+
+/// The dialect's session under the run's limits.
+fn executing(dialect: &Dialect, limits: &Limits) -> Result<SessionState, BackendError> {
+    let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
+    let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory), top);
+    let spill = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![limits.spill.clone()]));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(spill);
+    let runtime = runtime.build_arc().map_err(failed)?;
+    let mut config = dialect.state().config().clone().with_target_partitions(limits.threads.max(1));
+    config.options_mut().execution.parquet.pushdown_filters = true;
+    let builder = SessionStateBuilder::new_from_existing(dialect.state().clone());
+    Ok(builder.with_config(config).with_runtime_env(runtime).build())
+}
+
+fn of_warehouse(error: warehouse::Error) -> BackendError {
+    let remedy = match &error {
+        error if error.is_transient() => Remedy::Retry,
+        warehouse::Error::Write { .. } => Remedy::Resources,
+        _ => Remedy::Author,
+    };
+    BackendError::new(remedy, error.to_string())
+}
+
+/// What DataFusion says, and what to do about it.
+fn failed(error: DataFusionError) -> BackendError {
+    if let Some(known) = own(&error) {
+        return known.clone();
+    }
+    let remedy = match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => Remedy::Resources,
+        DataFusionError::ObjectStore(_) => Remedy::Retry,
+        _ => Remedy::Author,
+    };
+    let text = error.find_root().strip_backtrace();
+    let prefixes = ["Execution error: ", "Arrow error: ", "Compute error: ", "Cast error: ", "External error: "];
+    let mut text = text.as_str();
+    while let Some(rest) = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix)) {
+        text = rest;
+    }
+    BackendError::new(remedy, text)
+}
+
+/// An error of ours that came through DataFusion.
+fn own(error: &DataFusionError) -> Option<&BackendError> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(found) = error.downcast_ref::<BackendError>() {
+            return Some(found);
+        }
+        source = error.source();
+    }
+    None
+}

@@ -1,0 +1,129 @@
+//! Texts → values of the declared types. An empty text is NULL; a text that is no value of the type is an error that
+//! tells which.
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, Decimal128Type, Field, Schema};
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::DFSchema;
+use datafusion::error::DataFusionError;
+use datafusion::physical_expr::PhysicalExprRef;
+use std::sync::Arc;
+
+use crate::dialect::session::SessionParameters;
+use crate::dialect::types::SqlType;
+use crate::dialect::{Dialect, Tables};
+use crate::name::TableName;
+use crate::text::SourceFile;
+
+/// How the texts of one column become values.
+#[derive(Clone, Debug)]
+pub(super) enum Conversion {
+    /// They are the values.
+    Text,
+    /// By Arrow's own reading of texts, which is Snowflake's for these types' usual spelling.
+    Arrow(DataType),
+    /// Integers, `25.0` among them.
+    Integer,
+    /// `true`, `yes`, `1` and their kind.
+    Boolean,
+    /// By Snowflake's TRY_ functions, compiled once.
+    Sql(PhysicalExprRef, DataType),
+}
+
+impl Conversion {
+    /// The conversion to a type.
+    pub(super) fn to(sql_type: SqlType, data_type: &DataType) -> Result<Self, DataFusionError> {
+        Ok(match sql_type {
+            SqlType::Varchar(_) => Self::Text,
+            SqlType::Boolean => Self::Boolean,
+            SqlType::Number { .. } if *data_type == DataType::Int64 => Self::Integer,
+            SqlType::Number { .. } | SqlType::Float | SqlType::Date | SqlType::Time | SqlType::TimestampNtz => {
+                Self::Arrow(data_type.clone())
+            }
+            _ => Self::Sql(compiled(sql_type)?, data_type.clone()),
+        })
+    }
+
+    /// The values of texts; else the index of the first text that is none.
+    pub(super) fn values(&self, texts: &StringArray) -> Result<Result<ArrayRef, usize>, DataFusionError> {
+        let safe = CastOptions { safe: true, ..CastOptions::default() };
+        let values: ArrayRef = match self {
+            Self::Text => Arc::new(texts.clone()),
+            Self::Boolean => Arc::new(texts.iter().map(|text| boolean(text?)).collect::<BooleanArray>()),
+            Self::Arrow(data_type) => cast_with_options(texts, data_type, &safe)?,
+            Self::Integer => {
+                let values = cast_with_options(texts, &DataType::Int64, &safe)?;
+                if values.null_count() == texts.null_count() { values } else { whole(texts)? }
+            }
+            Self::Sql(expression, data_type) => {
+                let schema = Schema::new(vec![Field::new("C", DataType::Utf8, true)]);
+                let batch = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(texts.clone())])?;
+                let values = expression.evaluate(&batch)?.into_array(texts.len())?;
+                cast_with_options(&values, data_type, &CastOptions::default())?
+            }
+        };
+        if values.null_count() == texts.null_count() {
+            return Ok(Ok(values));
+        }
+        let refused = (0..texts.len()).find(|at| values.is_null(*at) && !texts.is_null(*at));
+        Ok(refused.map_or(Ok(values), Err))
+    }
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
+        "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// Integers written with a point and zeros, or with an exponent, as spreadsheets and pandas do.
+fn whole(texts: &StringArray) -> Result<ArrayRef, DataFusionError> {
+    let safe = CastOptions { safe: true, ..CastOptions::default() };
+    let decimals = cast_with_options(texts, &DataType::Decimal128(38, 10), &safe)?;
+    let decimals = decimals.as_primitive::<Decimal128Type>();
+    let one = 10_i128.pow(10);
+    let integer = |decimal: i128| (decimal % one == 0).then(|| i64::try_from(decimal / one).ok()).flatten();
+    Ok(Arc::new(decimals.iter().map(|decimal| integer(decimal?)).collect::<Int64Array>()))
+}
+
+struct OneColumn;
+
+impl Tables for OneColumn {
+    fn table(&self, _: &TableName) -> Option<Arc<dyn datafusion::logical_expr::TableSource>> {
+        let schema = Schema::new(vec![Field::new("C", DataType::Utf8, true)]);
+        let provider = datafusion::datasource::empty::EmptyTable::new(Arc::new(schema));
+        Some(datafusion::datasource::provider_as_source(Arc::new(provider)))
+    }
+
+    fn names(&self) -> Vec<TableName> {
+        Vec::new()
+    }
+}
+
+/// The TRY_ function of a type over the column `C`.
+fn compiled(sql_type: SqlType) -> Result<PhysicalExprRef, DataFusionError> {
+    let call = match sql_type {
+        SqlType::Variant => "try_parse_json(c)".to_owned(),
+        SqlType::Object => "as_object(try_parse_json(c))".to_owned(),
+        SqlType::Array => "as_array(try_parse_json(c))".to_owned(),
+        SqlType::Binary => "try_to_binary(c)".to_owned(),
+        other => format!("try_cast(c as {other})"),
+    };
+    let wrong = |problems: Vec<crate::diagnostic::Diagnostic>| {
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        DataFusionError::Plan(format!("texts cannot be read as {sql_type}: {}", told.join("; ")))
+    };
+    let statements =
+        crate::dialect::parse(&SourceFile::new("<source>", format!("select {call} from t"))).map_err(wrong)?;
+    let dialect = Dialect::new(SessionParameters::default());
+    let statement = statements.first().ok_or_else(|| DataFusionError::Internal("no statement".to_owned()))?;
+    let plan = dialect.bind(statement, &OneColumn).map_err(wrong)?;
+    let datafusion::logical_expr::LogicalPlan::Projection(projection) = &plan else {
+        return Err(DataFusionError::Internal("a projection is expected".to_owned()));
+    };
+    let schema: &DFSchema = projection.input.schema();
+    dialect.state().create_physical_expr(projection.expr[0].clone(), schema)
+}

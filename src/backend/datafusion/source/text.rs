@@ -1,0 +1,244 @@
+//! Rows of CSV and JSON lines: read as texts, a batch at a time, and converted column by column. Only the columns that a
+//! query asks for are read.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StringBuilder};
+use datafusion::arrow::csv::ReaderBuilder;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::Session;
+use datafusion::common::DataFusionError;
+use datafusion::datasource::{TableProvider, TableType};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+
+use super::convert::Conversion;
+use super::{Format, places, unreadable};
+use crate::backend::BackendError;
+use crate::dialect::Column;
+
+const BATCH_ROWS: usize = 8192;
+
+/// A source in text files.
+#[derive(Debug)]
+struct TextTable {
+    format: Format,
+    files: Vec<PathBuf>,
+    columns: Vec<Column>,
+    schema: SchemaRef,
+}
+
+/// The rows of text files in the types of a contract.
+pub(super) fn provider(
+    format: Format,
+    files: Vec<PathBuf>,
+    columns: &[Column],
+    schema: &SchemaRef,
+) -> Result<Arc<dyn TableProvider>, BackendError> {
+    Ok(Arc::new(TextTable { format, files, columns: columns.to_vec(), schema: schema.clone() }))
+}
+
+/// Whether the file can be opened and has these columns.
+pub(super) fn check(format: Format, path: &Path, columns: &[Column]) -> Result<(), BackendError> {
+    match format {
+        Format::Csv => places(path, &header(path)?, columns).map(|_| ()),
+        _ => File::open(path).map(|_| ()).map_err(|error| unreadable(path, &error)),
+    }
+}
+
+#[async_trait]
+impl TableProvider for TextTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.columns.len()).collect());
+        let schema = Arc::new(self.schema.project(&wanted)?);
+        let columns: Vec<Column> = wanted.iter().map(|at| self.columns[*at].clone()).collect();
+        let mut conversions = Vec::new();
+        for (column, field) in columns.iter().zip(schema.fields()) {
+            conversions.push(Conversion::to(column.sql_type, field.data_type())?);
+        }
+        let file = |path: &PathBuf| {
+            let rows = TextFile {
+                format: self.format,
+                path: path.clone(),
+                columns: columns.clone(),
+                conversions: conversions.clone(),
+                schema: schema.clone(),
+            };
+            Arc::new(rows) as Arc<dyn PartitionStream>
+        };
+        let partitions = self.files.iter().map(file).collect();
+        Ok(Arc::new(StreamingTableExec::try_new(schema.clone(), partitions, None, None, false, limit)?))
+    }
+}
+
+/// One file, as a partition.
+#[derive(Debug)]
+struct TextFile {
+    format: Format,
+    path: PathBuf,
+    columns: Vec<Column>,
+    conversions: Vec<Conversion>,
+    schema: SchemaRef,
+}
+
+impl PartitionStream for TextFile {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let batches = match self.texts() {
+            Ok(texts) => futures::future::Either::Left(futures::stream::iter(self.typed(texts))),
+            Err(error) => futures::future::Either::Right(futures::stream::iter([Err(external(error))])),
+        };
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches))
+    }
+}
+
+/// Batches of texts: how many rows, and the wanted columns.
+type Texts = Box<dyn Iterator<Item = Result<(usize, Vec<StringArray>), BackendError>> + Send>;
+
+impl TextFile {
+    fn texts(&self) -> Result<Texts, BackendError> {
+        match self.format {
+            Format::Csv => csv(&self.path, &self.columns),
+            _ => json_lines(&self.path, &self.columns),
+        }
+    }
+
+    fn typed(&self, texts: Texts) -> impl Iterator<Item = Result<RecordBatch, DataFusionError>> + Send + use<> {
+        let (path, columns, conversions) = (self.path.clone(), self.columns.clone(), self.conversions.clone());
+        let (schema, first) = (self.schema.clone(), if self.format == Format::Csv { 2 } else { 1 });
+        let mut done = 0;
+        texts.map(move |texts| {
+            let (rows, texts) = texts.map_err(external)?;
+            let mut arrays: Vec<ArrayRef> = Vec::with_capacity(texts.len());
+            for ((texts, conversion), column) in texts.iter().zip(&conversions).zip(&columns) {
+                match conversion.values(texts)? {
+                    Ok(values) => arrays.push(values),
+                    Err(at) => return Err(external(refused(&path, done + at + first, column, texts.value(at)))),
+                }
+            }
+            done += rows;
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            Ok(RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?)
+        })
+    }
+}
+
+fn refused(path: &Path, row: usize, column: &Column, text: &str) -> BackendError {
+    let shown: String = text.chars().take(60).collect();
+    let message = format!(
+        "`{}`, row {row}: `{shown}` is no {} for column `{}`",
+        path.display(),
+        column.sql_type,
+        column.name.lower()
+    );
+    BackendError::author(message)
+}
+
+fn external(error: BackendError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+fn open(path: &Path) -> Result<BufReader<File>, BackendError> {
+    let mut reader = BufReader::with_capacity(1 << 18, File::open(path).map_err(|error| unreadable(path, &error))?);
+    let bytes = reader.fill_buf().map_err(|error| unreadable(path, &error))?;
+    if bytes.starts_with(b"\xEF\xBB\xBF") {
+        reader.consume(3);
+    }
+    Ok(reader)
+}
+
+/// The names in a CSV file's first record.
+fn header(path: &Path) -> Result<Vec<String>, BackendError> {
+    let format = datafusion::arrow::csv::reader::Format::default().with_header(true);
+    let wrong = |error| BackendError::author(format!("`{}` is not CSV: {error}", path.display()));
+    let (schema, _) = format.infer_schema(open(path)?, Some(0)).map_err(wrong)?;
+    Ok(schema.fields().iter().map(|field| field.name().trim().to_owned()).collect())
+}
+
+fn csv(path: &Path, columns: &[Column]) -> Result<Texts, BackendError> {
+    let header = header(path)?;
+    let places = places(path, &header, columns)?;
+    let fields: Vec<Field> = header.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
+    let builder = ReaderBuilder::new(Arc::new(Schema::new(fields))).with_header(true).with_batch_size(BATCH_ROWS);
+    let named = path.display().to_string();
+    let reader = builder.with_projection(places.clone()).build_buffered(open(path)?);
+    let reader = reader.map_err(|error| BackendError::author(format!("`{named}` is not CSV: {error}")))?;
+    let texts = reader.map(move |batch| {
+        let batch = batch.map_err(|error| BackendError::author(format!("`{named}`: {error}")))?;
+        let text = |at: usize| batch.column(at).as_any().downcast_ref::<StringArray>().cloned();
+        let texts: Option<Vec<StringArray>> = (0..places.len()).map(text).collect();
+        Ok((batch.num_rows(), texts.unwrap_or_default()))
+    });
+    Ok(Box::new(texts))
+}
+
+/// One JSON object a line; a member that is absent or null is NULL, names are compared as SQL does.
+fn json_lines(path: &Path, columns: &[Column]) -> Result<Texts, BackendError> {
+    let mut lines = open(path)?.lines();
+    let (path, columns) = (path.to_owned(), columns.to_vec());
+    let mut row = 0;
+    let texts = std::iter::from_fn(move || {
+        let mut builders: Vec<StringBuilder> = columns.iter().map(|_| StringBuilder::new()).collect();
+        let mut rows = 0;
+        while rows < BATCH_ROWS {
+            let line = match lines.next() {
+                Some(Ok(line)) => line,
+                Some(Err(error)) => return Some(Err(unreadable(&path, &error))),
+                None => break,
+            };
+            row += 1;
+            if line.trim().is_empty() {
+                continue;
+            }
+            if let Err(error) = append(&line, &columns, &mut builders) {
+                return Some(Err(BackendError::author(format!("`{}`, row {row}: {error}", path.display()))));
+            }
+            rows += 1;
+        }
+        (rows > 0).then(|| Ok((rows, builders.iter_mut().map(StringBuilder::finish).collect())))
+    });
+    Ok(Box::new(texts))
+}
+
+fn append(line: &str, columns: &[Column], builders: &mut [StringBuilder]) -> Result<(), String> {
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(line).map_err(|error| format!("no JSON object: {error}"))?;
+    for (column, builder) in columns.iter().zip(builders) {
+        let name = column.name.as_str();
+        let member = object
+            .get(name)
+            .or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value));
+        match member {
+            None | Some(serde_json::Value::Null) => builder.append_null(),
+            Some(serde_json::Value::String(text)) if !column.sql_type.is_semi_structured() => {
+                builder.append_value(text)
+            }
+            Some(value) => builder.append_value(value.to_string()),
+        }
+    }
+    Ok(())
+}

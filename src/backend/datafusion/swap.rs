@@ -1,0 +1,71 @@
+//! Rows in the place of schemas: a bound plan reads `InputTable`s, an executing one reads providers, or takes over the
+//! queries of the steps that are inlined into it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::datasource::{TableProvider, provider_as_source};
+use datafusion::logical_expr::{LogicalPlan, SubqueryAlias, TableScan};
+
+use super::{Embedded, failed};
+use crate::backend::BackendError;
+use crate::plan::{InputTable, Origin};
+
+/// What an input stands for.
+#[derive(Clone)]
+pub(super) enum Rows {
+    Table(Arc<dyn TableProvider>),
+    Plan(Arc<LogicalPlan>),
+}
+
+impl Embedded {
+    /// The plan with rows in the place of every input.
+    pub(super) async fn with_rows(&self, plan: &LogicalPlan) -> Result<LogicalPlan, BackendError> {
+        let mut rows: HashMap<Origin, Rows> = HashMap::new();
+        for table in inputs(plan)? {
+            if !rows.contains_key(&table.origin) {
+                let found = self.rows(&table).await?;
+                rows.insert(table.origin, found);
+            }
+        }
+        let swapped = plan.clone().transform_up_with_subqueries(|node| match node {
+            LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<InputTable>() {
+                Some(table) => match rows.get(&table.origin) {
+                    Some(rows) => swap(scan.clone(), rows).map(Transformed::yes),
+                    None => Err(DataFusionError::Internal(format!("no rows for `{}`", scan.table_name))),
+                },
+                None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
+            },
+            other => other.recompute_schema().map(Transformed::yes),
+        });
+        swapped.map(|plan| plan.data).map_err(failed)
+    }
+}
+
+/// The inputs that a plan reads, in subqueries too.
+fn inputs(plan: &LogicalPlan) -> Result<Vec<InputTable>, BackendError> {
+    let mut tables = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(table) = scan.source.downcast_ref::<InputTable>()
+        {
+            tables.push(table.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(failed)?;
+    Ok(tables)
+}
+
+fn swap(scan: TableScan, rows: &Rows) -> Result<LogicalPlan, DataFusionError> {
+    match rows {
+        Rows::Table(provider) => {
+            let source = provider_as_source(provider.clone());
+            TableScan::try_new(scan.table_name, source, scan.projection, scan.filters, scan.fetch)
+                .map(LogicalPlan::TableScan)
+        }
+        Rows::Plan(plan) => SubqueryAlias::try_new(plan.clone(), scan.table_name).map(LogicalPlan::SubqueryAlias),
+    }
+}

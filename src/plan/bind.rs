@@ -1,0 +1,237 @@
+//! Texts → bound plans, in order: each step's SQL against the columns of what it reads, so that every step's columns and
+//! types are known before any data is. Contracts are held against them. All problems of all steps come at once; a step
+//! whose input failed is not reported again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
+
+use super::resolve::{Contracts, Resolved, TestText, Text, moved};
+use super::step::{Input, InputTable, Origin, Query, Work};
+use super::{Plan, StepId};
+use crate::diagnostic::Diagnostic;
+use crate::dialect::session::SessionParameters;
+use crate::dialect::types::{MAX_PRECISION, SqlType};
+use crate::dialect::{Column, Dialect, Statement, Tables};
+use crate::job::Step;
+use crate::name::{Name, TableName, nearest};
+use crate::text::{Span, Spanned};
+
+/// Binds every step, and gives the plan with the problems found.
+pub fn bind(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (Plan, Vec<Diagnostic>) {
+    let zone = SessionParameters::of(dialect.state().config_options()).timezone.clone();
+    let Resolved { mut plan, texts, tests, steps, .. } = resolved;
+    let mut binder =
+        Binder { dialect, sources, zone, schemas: HashMap::new(), tables: HashMap::new(), problems: Vec::new() };
+    for at in plan.step_order() {
+        let Some(text) = &texts[at] else { continue };
+        let Some(bound) = binder.step(&plan, at, text, steps[at]) else { continue };
+        let id = plan.steps[at].id.clone();
+        binder.schemas.insert(id, bound.schema.clone());
+        for (place, test) in tests[at].iter().enumerate() {
+            let query = binder.test(&plan.steps[at].tests[place].inputs, test, &bound.columns);
+            plan.steps[at].tests[place].query = query;
+        }
+        let step = &mut plan.steps[at];
+        step.work = Work::Query(Query { sql: text.rendered.text().to_owned(), plan: bound.plan });
+        step.columns = bound.columns;
+        step.schema = bound.schema;
+    }
+    (plan, binder.problems)
+}
+
+struct Bound {
+    plan: LogicalPlan,
+    columns: Vec<Column>,
+    schema: SchemaRef,
+}
+
+struct Binder<'a> {
+    dialect: &'a Dialect,
+    sources: &'a Contracts,
+    zone: String,
+    schemas: HashMap<StepId, SchemaRef>,
+    tables: HashMap<TableName, Arc<InputTable>>,
+    problems: Vec<Diagnostic>,
+}
+
+/// The tables of one statement: exactly those that it names.
+struct Named(HashMap<TableName, Arc<InputTable>>);
+
+impl Tables for Named {
+    fn table(&self, name: &TableName) -> Option<Arc<dyn TableSource>> {
+        self.0.get(name).map(|table| Arc::clone(table) as Arc<dyn TableSource>)
+    }
+
+    fn names(&self) -> Vec<TableName> {
+        let mut names: Vec<TableName> = self.0.keys().cloned().collect();
+        names.sort();
+        names
+    }
+}
+
+impl Binder<'_> {
+    /// The tables of these inputs; none where one of them failed before.
+    fn named(&mut self, inputs: &[Input]) -> Option<Named> {
+        let mut named = HashMap::new();
+        for input in inputs {
+            let table = match &input.origin {
+                Origin::Step(id, _) => {
+                    let schema = self.schemas.get(id)?.clone();
+                    Arc::new(InputTable { origin: input.origin.clone(), schema })
+                }
+                Origin::Table(name) => self.source(name)?,
+            };
+            named.insert(input.name.value.clone(), table);
+        }
+        Some(Named(named))
+    }
+
+    fn source(&mut self, name: &TableName) -> Option<Arc<InputTable>> {
+        if let Some(table) = self.tables.get(name) {
+            return Some(table.clone());
+        }
+        let schema = schema_of(self.sources.get(name)?, &self.zone);
+        let table = Arc::new(InputTable { origin: Origin::Table(name.clone()), schema });
+        self.tables.insert(name.clone(), table.clone());
+        Some(table)
+    }
+
+    fn statement(
+        &mut self,
+        statement: &Statement,
+        tables: &Named,
+        place: &dyn Fn(&Span) -> Span,
+    ) -> Option<LogicalPlan> {
+        match self.dialect.bind(statement, tables) {
+            Ok(plan) => Some(plan),
+            Err(problems) => {
+                self.problems.extend(problems.into_iter().map(|problem| moved(problem, place)));
+                None
+            }
+        }
+    }
+
+    fn step(&mut self, plan: &Plan, at: usize, text: &Text, step: &Step) -> Option<Bound> {
+        let planned = &plan.steps[at];
+        if planned.inputs.len() != text.statement.tables().len() {
+            return None;
+        }
+        let tables = self.named(&planned.inputs)?;
+        let bound = self.statement(&text.statement, &tables, &|span| text.rendered.origin(span))?;
+        let place = text.rendered.origin(text.statement.span());
+        let bound = self.at_rest(bound, &place)?;
+        let columns = Dialect::columns(&bound);
+        if !self.distinct(&columns, step, &place) {
+            return None;
+        }
+        self.contract(&columns, step);
+        let fields = bound.schema().fields().iter();
+        let fields: Vec<Field> = fields.map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        Some(Bound { schema: Arc::new(Schema::new(fields)), plan: bound, columns })
+    }
+
+    /// The plan with every column in the type that its values rest in.
+    fn at_rest(&mut self, plan: LogicalPlan, place: &Span) -> Option<LogicalPlan> {
+        let rests = |data_type: &DataType| match data_type {
+            DataType::Decimal128(MAX_PRECISION, 0) => Some(data_type.clone()),
+            DataType::Null => Some(DataType::Utf8),
+            other => SqlType::of(other).map(|sql_type| sql_type.arrow(&self.zone)),
+        };
+        let mut moves = false;
+        let mut expressions = Vec::new();
+        for (qualifier, field) in plan.schema().iter() {
+            let Some(rest) = rests(field.data_type()) else {
+                let message = format!("column `{}` has a type that no table can hold", field.name().to_lowercase());
+                self.problems.push(Diagnostic::error("column-type", message).at(place.clone()));
+                return None;
+            };
+            let column = Expr::from((qualifier, field));
+            if rest == *field.data_type() {
+                expressions.push(column);
+            } else {
+                moves = true;
+                expressions.push(cast(column, rest).alias_qualified(qualifier.cloned(), field.name()));
+            }
+        }
+        if !moves {
+            return Some(plan);
+        }
+        let cast = LogicalPlanBuilder::from(plan).project(expressions).and_then(LogicalPlanBuilder::build);
+        cast.map_err(|error| {
+            let message = error.strip_backtrace();
+            self.problems.push(Diagnostic::error("sql-plan", message).at(place.clone()));
+        })
+        .ok()
+    }
+
+    fn distinct(&mut self, columns: &[Column], step: &Step, place: &Span) -> bool {
+        let mut seen = std::collections::HashSet::new();
+        let twice = columns.iter().find(|column| !seen.insert(&column.name));
+        if let Some(column) = twice {
+            let message =
+                format!("step `{}` has two columns called `{}`", step.name.value.lower(), column.name.lower());
+            let diagnostic = Diagnostic::error("duplicate-column", message).at(place.clone());
+            self.problems.push(diagnostic.hint("name one of them with `as`"));
+        }
+        twice.is_none()
+    }
+
+    /// Holds the columns against what the author promised.
+    fn contract(&mut self, columns: &[Column], step: &Step) {
+        for promised in &step.columns {
+            let name = &promised.name;
+            let Some(column) = columns.iter().find(|column| column.name == name.value) else {
+                self.problems.push(missing(name, columns, &step.name.value));
+                continue;
+            };
+            if let Some(promise) =
+                promised.column_type.as_ref().filter(|promise| !promise.value.accepts(column.sql_type))
+            {
+                let message = format!(
+                    "column `{}` is {} and its contract says {}",
+                    name.value.lower(),
+                    column.sql_type,
+                    promise.span.text().to_uppercase()
+                );
+                self.problems.push(Diagnostic::error("contract-type", message).at(promise.span.clone()));
+            }
+        }
+    }
+
+    fn test(&mut self, inputs: &[Input], text: &TestText, columns: &[Column]) -> Option<Query> {
+        let unknown = text.test.rule.columns().iter().filter(|name| !columns.iter().any(|c| c.name == name.value));
+        let unknown: Vec<Diagnostic> = unknown.map(|name| unknown_column(name, columns)).collect();
+        if !unknown.is_empty() {
+            self.problems.extend(unknown);
+            return None;
+        }
+        if inputs.len() != text.statement.tables().len() {
+            return None;
+        }
+        let tables = self.named(inputs)?;
+        let plan = self.statement(&text.statement, &tables, &|_| text.test.span.clone())?;
+        Some(Query { sql: text.statement.text().to_owned(), plan })
+    }
+}
+
+fn missing(name: &Spanned<Name>, columns: &[Column], step: &Name) -> Diagnostic {
+    let message =
+        format!("step `{}` gives no column `{}`, which its contract promises", step.lower(), name.value.lower());
+    let near = nearest(name.value.as_str(), columns.iter().map(|column| column.name.as_str())).map(str::to_lowercase);
+    Diagnostic::error("contract-column", message).at(name.span.clone()).did_you_mean(near)
+}
+
+fn unknown_column(name: &Spanned<Name>, columns: &[Column]) -> Diagnostic {
+    let near = nearest(name.value.as_str(), columns.iter().map(|column| column.name.as_str())).map(str::to_lowercase);
+    let message = format!("unknown column `{}` in a test", name.value.lower());
+    Diagnostic::error("unknown-column", message).at(name.span.clone()).did_you_mean(near)
+}
+
+/// The Arrow schema of columns, every one nullable: a contract's `not_null` is a test, not something to rely on.
+pub fn schema_of(columns: &[Column], zone: &str) -> SchemaRef {
+    let field = |column: &Column| Field::new(column.name.as_str(), column.sql_type.arrow(zone), true);
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}

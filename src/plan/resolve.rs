@@ -1,0 +1,381 @@
+//! Names → what they mean: the tables in each step's SQL become steps, other jobs' published tables or sources. Nothing
+//! is bound here; a name that means nothing is an error with the nearest one.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use super::step::{Input, Origin, Patience, PlannedStep, PlannedTest, Work};
+use super::{Dag, Node, Plan, StepId};
+use crate::diagnostic::{Diagnostic, has_errors};
+use crate::dialect::{self, Column, Statement};
+use crate::job::{Job, Materialization, Step, StepKind};
+use crate::name::{Name, TableName, nearest};
+use crate::rule::Test;
+use crate::template::Templates;
+use crate::text::derived::Derived;
+use crate::text::{SourceFile, Span, Spanned};
+
+/// The contracts of sources: their columns by table.
+pub type Contracts = HashMap<TableName, Vec<Column>>;
+
+/// Everything that names can mean.
+pub struct Scope<'a> {
+    /// The project's jobs, `for_each` and `when` already carried out.
+    pub jobs: &'a [Job],
+    /// The sources' contracts.
+    pub sources: &'a Contracts,
+    /// What renders SQL.
+    pub templates: &'a Templates,
+}
+
+/// The text of a step, as far as it could be read.
+#[derive(Clone)]
+pub(super) struct Text {
+    pub(super) rendered: Derived,
+    pub(super) statement: Statement,
+}
+
+/// A test whose texts are rendered.
+#[derive(Clone)]
+pub(super) struct TestText {
+    pub(super) test: Test,
+    pub(super) statement: Statement,
+}
+
+/// A plan whose names are resolved, and the texts to bind.
+pub struct Resolved<'a> {
+    /// The plan; its steps are not bound yet.
+    pub plan: Plan,
+    /// How many of its jobs were asked for; those after them are there because they publish what is read.
+    pub wanted: usize,
+    pub(super) texts: Vec<Option<Text>>,
+    pub(super) tests: Vec<Vec<TestText>>,
+    pub(super) steps: Vec<&'a Step>,
+}
+
+/// Resolves the named jobs, and of other jobs the steps that publish what these read.
+pub fn resolve<'a>(scope: &Scope<'a>, wanted: &[Name]) -> (Resolved<'a>, Vec<Diagnostic>) {
+    let mut resolver = Resolver::new(scope);
+    resolver.published();
+    for name in wanted {
+        let Some(job) = scope.jobs.iter().find(|job| job.name.value == *name) else { continue };
+        for step in job.steps.values().filter(|step| step.included) {
+            resolver.add(job, step);
+        }
+    }
+    let of_wanted = resolver.found.len();
+    while let Some(table) = resolver.queue.pop_front() {
+        if let Some(&(job, step)) = resolver.publishers.get(&table) {
+            resolver.add_with_inputs(job, step);
+        }
+    }
+    resolver.finish(wanted, of_wanted)
+}
+
+struct Found<'a> {
+    planned: PlannedStep,
+    text: Option<Text>,
+    tests: Vec<TestText>,
+    step: &'a Step,
+}
+
+struct Resolver<'a, 's> {
+    scope: &'s Scope<'a>,
+    publishers: HashMap<TableName, (&'a Job, &'a Step)>,
+    found: Vec<Found<'a>>,
+    known: BTreeSet<StepId>,
+    queue: VecDeque<TableName>,
+    waits: Vec<(StepId, StepId, Option<Span>)>,
+    problems: Vec<Diagnostic>,
+}
+
+impl<'a, 's> Resolver<'a, 's> {
+    fn new(scope: &'s Scope<'a>) -> Self {
+        Self {
+            scope,
+            publishers: HashMap::new(),
+            found: Vec::new(),
+            known: BTreeSet::new(),
+            queue: VecDeque::new(),
+            waits: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Which step publishes which table; two that publish one are an error.
+    fn published(&mut self) {
+        for job in self.scope.jobs {
+            for step in job.steps.values() {
+                let Some(table) = &step.publish else { continue };
+                if let Some((other_job, other)) = self.publishers.get(&table.value) {
+                    let message = format!("two steps publish `{}`", table.value.lower());
+                    let mut diagnostic = Diagnostic::error("duplicate-publish", message).at(table.span.clone());
+                    if let Some(place) = &other.publish {
+                        let label = format!("`{}.{}` does too", other_job.name.value.lower(), other.name.value.lower());
+                        diagnostic = diagnostic.related(place.span.clone(), label);
+                    }
+                    self.problems.push(diagnostic);
+                } else {
+                    if self.scope.sources.contains_key(&table.value) {
+                        let message = format!("`{}` is a source, which no step can publish", table.value.lower());
+                        self.problems.push(Diagnostic::error("publish-source", message).at(table.span.clone()));
+                    }
+                    self.publishers.insert(table.value.clone(), (job, step));
+                }
+            }
+        }
+    }
+
+    fn add_with_inputs(&mut self, job: &'a Job, step: &'a Step) {
+        let mut steps = vec![step];
+        while let Some(step) = steps.pop() {
+            let id = StepId { job: job.name.value.clone(), step: step.name.value.clone() };
+            if self.known.contains(&id) {
+                continue;
+            }
+            self.add(job, step);
+            let inner = self.found.last().into_iter().flat_map(|found| found.planned.reads());
+            let inner: Vec<&'a Step> = inner
+                .filter(|before| before.job == job.name.value)
+                .filter_map(|before| job.steps.get(&before.step))
+                .collect();
+            steps.extend(inner);
+        }
+    }
+
+    fn add(&mut self, job: &'a Job, step: &'a Step) {
+        let id = StepId { job: job.name.value.clone(), step: step.name.value.clone() };
+        if !self.known.insert(id.clone()) {
+            return;
+        }
+        let mut planned = PlannedStep::new(id.clone(), Work::Broken);
+        planned.span = Some(step.name.span.clone());
+        planned.publish = step.publish.as_ref().map(|table| table.value.clone());
+        planned.view = step.materialize == Materialization::View;
+        planned.tags = step.tags.clone();
+        planned.patience = patience(step);
+        for need in &step.needs {
+            let before = StepId { job: id.job.clone(), step: need.value.clone() };
+            self.waits.push((id.clone(), before, Some(need.span.clone())));
+        }
+        let text = match &step.kind {
+            StepKind::Sql(sql) => self.text(job, step, sql),
+            StepKind::Transform { name, .. } => {
+                let message = format!("transform `{}` is not known", name.value);
+                self.problems.push(Diagnostic::error("unknown-kind", message).at(name.span.clone()));
+                None
+            }
+        };
+        if let Some(text) = &text {
+            planned.inputs = self.inputs(job, step, &text.statement, &|span| text.rendered.origin(span));
+        }
+        let mut tests = Vec::new();
+        for test in &step.tests {
+            if let Some((text, inputs)) = self.test(job, step, test) {
+                let name = test.name.clone();
+                planned.tests.push(PlannedTest { name, inputs, query: None, test: text.test.clone() });
+                tests.push(text);
+            }
+        }
+        self.found.push(Found { planned, text, tests, step });
+    }
+
+    fn text(&mut self, job: &Job, step: &Step, sql: &Derived) -> Option<Text> {
+        let rendered = match self.scope.templates.render(sql, &job.variables_of(step)) {
+            Ok(rendered) => rendered,
+            Err(problems) => {
+                self.problems.extend(problems);
+                return None;
+            }
+        };
+        let place = |span: &Span| rendered.origin(span);
+        let mut statements = match dialect::parse(rendered.source()) {
+            Ok(statements) => statements,
+            Err(problems) => {
+                self.problems.extend(problems.into_iter().map(|problem| moved(problem, &place)));
+                return None;
+            }
+        };
+        let wrong = match statements.as_slice() {
+            [statement] if statement.is_query() => None,
+            [] => Some(("no-statement", "has no query".to_owned(), step.name.span.clone())),
+            [other] => Some(("no-query", "is no query; a step is one SELECT".to_owned(), place(other.span()))),
+            [_, second, ..] => Some((
+                "several-statements",
+                "has several statements; a step is one SELECT".to_owned(),
+                place(second.span()),
+            )),
+        };
+        if let Some((code, clause, span)) = wrong {
+            let message = format!("the SQL of step `{}` {clause}", step.name.value.lower());
+            self.problems.push(Diagnostic::error(code, message).at(span));
+            return None;
+        }
+        let statement = statements.pop()?;
+        Some(Text { rendered, statement })
+    }
+
+    fn inputs(
+        &mut self,
+        job: &'a Job,
+        step: &Step,
+        statement: &Statement,
+        place: &dyn Fn(&Span) -> Span,
+    ) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        for name in statement.tables() {
+            let span = place(&name.span);
+            match self.meaning(job, step, &name.value) {
+                Ok(origin) => inputs.push(Input { name: Spanned::new(name.value, span), origin }),
+                Err(problem) => self.problems.push(problem.at(span)),
+            }
+        }
+        inputs
+    }
+
+    /// What a table's name means in a step of this job.
+    fn meaning(&mut self, job: &'a Job, step: &Step, name: &TableName) -> Result<Origin, Diagnostic> {
+        let Some(schema) = &name.schema else {
+            return match job.steps.get(&name.table) {
+                Some(other) if other.included || other.name.value == step.name.value => {
+                    let id = StepId { job: job.name.value.clone(), step: name.table.clone() };
+                    Ok(Origin::Step(id, other.publish.as_ref().map(|table| table.value.clone())))
+                }
+                Some(_) => {
+                    let message = format!("step `{}` is no part of this run, since its `when` is false", name.lower());
+                    Err(Diagnostic::error("step-left-out", message))
+                }
+                None => Err(self.unknown(job, name)),
+            };
+        };
+        let table = TableName::in_schema(schema.clone(), name.table.clone());
+        if let Some((publisher_job, publisher)) = self.publishers.get(&table) {
+            let (id, included) = (
+                StepId { job: publisher_job.name.value.clone(), step: publisher.name.value.clone() },
+                publisher.included || publisher_job.name.value != job.name.value,
+            );
+            self.queue.push_back(table.clone());
+            return Ok(if included { Origin::Step(id, Some(table)) } else { Origin::Table(table) });
+        }
+        if self.scope.sources.contains_key(&table) {
+            return Ok(Origin::Table(table));
+        }
+        Err(self.unknown(job, name))
+    }
+
+    fn unknown(&self, job: &Job, name: &TableName) -> Diagnostic {
+        let steps = job.steps.keys().map(Name::lower);
+        let tables = self.publishers.keys().chain(self.scope.sources.keys());
+        let mut candidates: Vec<String> = steps.chain(tables.clone().map(TableName::lower)).collect();
+        candidates.sort();
+        let wanted = name.lower();
+        let same_table = || {
+            let same = tables.clone().filter(|table| table.table == name.table).map(TableName::lower);
+            same.min()
+        };
+        let near = nearest(&wanted, &candidates).map(str::to_owned).or_else(same_table);
+        let message = match &name.schema {
+            None => format!("`{wanted}` is no step of job `{}`", job.name.value.lower()),
+            Some(_) => format!("`{wanted}` is neither a source nor published by a job"),
+        };
+        Diagnostic::error("unknown-table", message).did_you_mean(near)
+    }
+
+    fn test(&mut self, job: &'a Job, step: &Step, test: &Test) -> Option<(TestText, Vec<Input>)> {
+        let variables = job.variables_of(step);
+        let rendered = test.rendered(|text| self.scope.templates.render(text, &variables));
+        let test = match rendered {
+            Ok(test) => test,
+            Err(problems) => {
+                self.problems.extend(problems);
+                return None;
+            }
+        };
+        let sql = test.query(&step.name.value.sql());
+        let source = SourceFile::new(test.span.file.path(), sql);
+        let place = test.span.clone();
+        let statement = match dialect::parse(&source) {
+            Ok(mut statements) if statements.len() == 1 => statements.pop()?,
+            Ok(_) => {
+                let message = format!("test `{}` is more than one query", test.name);
+                self.problems.push(Diagnostic::error("several-statements", message).at(place));
+                return None;
+            }
+            Err(problems) => {
+                self.problems.extend(problems.into_iter().map(|problem| moved(problem, &|_| place.clone())));
+                return None;
+            }
+        };
+        let inputs = self.inputs(job, step, &statement, &|_| place.clone());
+        Some((TestText { test, statement }, inputs))
+    }
+
+    fn finish(self, wanted: &[Name], of_wanted: usize) -> (Resolved<'a>, Vec<Diagnostic>) {
+        let mut problems = self.problems;
+        let (mut steps, mut texts, mut tests, mut declared) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for found in self.found {
+            steps.push(found.planned);
+            texts.push(found.text);
+            tests.push(found.tests);
+            declared.push(found.step);
+        }
+        debug_assert!(of_wanted <= steps.len());
+        let plan = Plan::new(steps, &self.waits);
+        let jobs = plan.jobs.iter().take_while(|job| wanted.contains(job)).count();
+        problems.extend(plan.dag.cycles().iter().map(|cycle| told(&plan, cycle)));
+        if !has_errors(&problems) {
+            debug_assert_eq!(plan.step_order().len(), plan.steps.len());
+        }
+        (Resolved { plan, wanted: jobs, texts, tests, steps: declared }, problems)
+    }
+}
+
+fn patience(step: &Step) -> Patience {
+    let usual = Patience { timeout: step.timeout, ..Patience::default() };
+    match step.retry {
+        Some(retry) => Patience { attempts: retry.max + 1, backoff: retry.backoff, ..usual },
+        None => usual,
+    }
+}
+
+/// The diagnostic with all its places led back to what the author wrote.
+pub(super) fn moved(mut problem: Diagnostic, place: &dyn Fn(&Span) -> Span) -> Diagnostic {
+    problem.span = problem.span.map(|span| place(&span));
+    for (span, _) in &mut problem.related {
+        *span = place(span);
+    }
+    problem
+}
+
+/// A cycle as its path, with the place of every edge.
+fn told(plan: &Plan, cycle: &[(Node, Option<Span>)]) -> Diagnostic {
+    let name = |node: &Node| match node {
+        Node::Step(at) => plan.steps[*at].id.to_string(),
+        Node::Publish(job) => format!("publishing {}", plan.jobs[*job].lower()),
+    };
+    let mut path: Vec<String> = cycle.iter().map(|(node, _)| name(node)).collect();
+    path.extend(path.first().cloned());
+    path.reverse();
+    let message = match path.as_slice() {
+        [one, _] => format!("step `{one}` reads itself"),
+        _ => format!("steps wait for each other in a circle: {}", path.join(" ← ").replace(" ← ", " reads ")),
+    };
+    let mut diagnostic = Diagnostic::error("cycle", message);
+    let mut places = cycle.iter().enumerate().filter_map(|(at, (node, span))| {
+        let after = &cycle[(at + 1) % cycle.len()].0;
+        span.clone().map(|span| (span, format!("`{}` waits for `{}` here", name(after), name(node))))
+    });
+    if let Some((span, _)) = places.next() {
+        diagnostic = diagnostic.at(span);
+    }
+    for (span, label) in places {
+        diagnostic = diagnostic.related(span, label);
+    }
+    diagnostic
+}
+
+impl Resolved<'_> {
+    /// The graph of the plan.
+    pub fn dag(&self) -> &Dag {
+        &self.plan.dag
+    }
+}
