@@ -16,10 +16,14 @@ pub mod read;
 /// Values as text.
 pub mod write;
 
+/// Format models of numbers, such as `$9,999.00`.
+pub mod number;
+
 /// Whole columns.
 pub mod column;
 
 pub use civil::Moment;
 pub use column::{text_column, timestamp_format};
 pub use model::Model;
+pub use number::NumberModel;
 pub use read::{read_date, read_time, read_timestamp};

@@ -11,8 +11,9 @@ use regex::{Captures, Regex};
 use super::Function;
 use super::scalar::{
     Call, Column, booleans, exact, gives_array, gives_boolean, gives_integer, gives_text, integers, json_column,
-    json_text, slices, texts,
+    slices, texts,
 };
+use crate::dialect::variant::write;
 
 /// Snowflake's syntax in the words of the `regex` crate.
 mod syntax;
@@ -291,7 +292,7 @@ fn substr_all(call: &Call<'_>) -> Result<ArrayRef> {
                     out.push(',');
                 }
                 match captures.get(request.group) {
-                    Some(found) => json_text(out, found.as_str()),
+                    Some(found) => write::string(out, found.as_str()),
                     None => out.push_str("null"),
                 }
             }
@@ -299,7 +300,7 @@ fn substr_all(call: &Call<'_>) -> Result<ArrayRef> {
         out.push(']');
         Ok(true)
     })?;
-    json_column(call.returns, json)
+    json_column(call.returns, &json)
 }
 
 fn replace(call: &Call<'_>) -> Result<ArrayRef> {

@@ -1,14 +1,13 @@
 //! A scalar function from its parts: a name, the number of its arguments, the rule of its result type and a kernel over
 //! Arrow columns. It holds no function of its own.
 
-use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder, Decimal128Array, Float64Array,
-    Int64Array, Int64Builder, StringArray, StringBuilder, StructArray, new_null_array,
+    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder, Decimal128Array, Float64Array,
+    Int64Array, Int64Builder, StringArray, StringBuilder, new_null_array,
 };
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
@@ -22,6 +21,7 @@ use super::{Fidelity, Function, Implementation};
 use crate::dialect::format::text_column;
 use crate::dialect::session::SessionParameters;
 use crate::dialect::types::{self, SqlType};
+use crate::dialect::variant::array::of_texts;
 
 /// Computes the result column of one call.
 pub(super) type Kernel = fn(&Call<'_>) -> Result<ArrayRef>;
@@ -265,20 +265,6 @@ impl Column<Int64Array> {
     }
 }
 
-impl Column<Float64Array> {
-    /// The number in a row.
-    pub(super) fn get(&self, row: usize) -> Option<f64> {
-        self.index(row).map(|index| self.array.value(index))
-    }
-}
-
-impl Column<BooleanArray> {
-    /// The truth value in a row.
-    pub(super) fn get(&self, row: usize) -> Option<bool> {
-        self.index(row).map(|index| self.array.value(index))
-    }
-}
-
 impl Column<ArrayRef> {
     /// Where in [`Self::array`] the value of a row is, when it is not NULL.
     pub(super) fn at(&self, row: usize) -> Option<usize> {
@@ -489,33 +475,8 @@ pub(super) fn binaries(rows: usize, mut row: impl FnMut(usize, &mut Vec<u8>) -> 
 }
 
 /// An OBJECT, ARRAY or VARIANT column (by `data_type`) of canonical JSON texts.
-pub(super) fn json_column(data_type: &DataType, texts: ArrayRef) -> Result<ArrayRef> {
-    let DataType::Struct(fields) = data_type else {
-        return Err(wrong_type());
-    };
-    let nulls = texts.nulls().cloned();
-    Ok(Arc::new(StructArray::try_new(fields.clone(), vec![texts], nulls)?))
-}
-
-/// Appends a text as JSON shows it.
-pub(super) fn json_text(out: &mut String, text: &str) {
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            control if control < ' ' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(control));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
+pub(super) fn json_column(data_type: &DataType, texts: &ArrayRef) -> Result<ArrayRef> {
+    of_texts(texts.as_string::<i32>().clone(), data_type)
 }
 
 /// Refuses arguments that no text can be made of.

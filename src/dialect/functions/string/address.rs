@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
 
-use super::super::scalar::{Call, json_column, json_text, texts};
+use super::super::scalar::{Call, json_column, texts};
+use crate::dialect::variant::write;
 
 /// `PARSE_IP(text, 'INET' [, permissive])`.
 pub(super) fn parse_ip(call: &Call<'_>) -> Result<ArrayRef> {
@@ -43,14 +44,14 @@ fn parsed(
             Some(Ok(json)) => out.push_str(&json),
             Some(Err(message)) if permissive != 0 => {
                 out.push_str("{\"error\":");
-                json_text(out, &message);
+                write::string(out, &message);
                 out.push('}');
             }
             Some(Err(message)) => return call.fail(format!("'{text}': {message}")),
         }
         Ok(true)
     })?;
-    json_column(call.returns, json)
+    json_column(call.returns, &json)
 }
 
 fn ip(text: &str) -> Result<String, String> {
@@ -84,7 +85,7 @@ fn ip_json(host: &str, bits: u32, value: u128, range: Option<(u128, u128)>, pref
         }
     }
     out.push_str(",\"host\":");
-    json_text(&mut out, host);
+    write::string(&mut out, host);
     let field = |shift: u32| value >> shift & 0xffff_ffff;
     let fields = if bits == 32 { [value, 0, 0, 0] } else { [field(96), field(64), field(32), field(0)] };
     let [a, b, c, d] = fields;
@@ -145,10 +146,10 @@ fn member(out: &mut String, name: &str, value: Option<&str>) {
     if out.len() > 1 {
         out.push(',');
     }
-    json_text(out, name);
+    write::string(out, name);
     out.push(':');
     match value {
-        Some(value) => json_text(out, value),
+        Some(value) => write::string(out, value),
         None => out.push_str("null"),
     }
 }
@@ -165,9 +166,9 @@ fn parameters(out: &mut String, query: Option<&str>) {
         if !std::mem::take(&mut first) {
             out.push(',');
         }
-        json_text(out, name);
+        write::string(out, name);
         out.push(':');
-        json_text(out, value);
+        write::string(out, value);
     }
     out.push('}');
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
 
-use super::super::scalar::{Call, json_column, json_text, slices, texts};
+use super::super::scalar::{Call, json_column, slices, texts};
+use crate::dialect::variant::write;
 
 /// SPLIT: the parts as an ARRAY; an empty separator leaves the text whole.
 pub(super) fn split(call: &Call<'_>) -> Result<ArrayRef> {
@@ -19,7 +20,7 @@ pub(super) fn split(call: &Call<'_>) -> Result<ArrayRef> {
         }
         Ok(true)
     })?;
-    json_column(call.returns, json)
+    json_column(call.returns, &json)
 }
 
 /// SPLIT_PART: the part of a number from 1, from the end where negative; 0 is 1.
@@ -69,7 +70,7 @@ pub(super) fn strtok_to_array(call: &Call<'_>) -> Result<ArrayRef> {
         array(out, tokens(text, delimiters));
         Ok(true)
     })?;
-    json_column(call.returns, json)
+    json_column(call.returns, &json)
 }
 
 /// Appends texts as a JSON array.
@@ -79,7 +80,7 @@ pub(super) fn array<'a>(out: &mut String, parts: impl Iterator<Item = &'a str>) 
         if index > 0 {
             out.push(',');
         }
-        json_text(out, part);
+        write::string(out, part);
     }
     out.push(']');
 }
