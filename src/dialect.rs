@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
@@ -55,6 +57,16 @@ pub trait Tables: Send + Sync {
 
     /// All of them, to suggest the nearest name.
     fn names(&self) -> Vec<TableName>;
+
+    /// The value of a session variable.
+    fn variable(&self, _name: &Name) -> Option<ScalarValue> {
+        None
+    }
+
+    /// The values of a one-column query, for PIVOT over whatever values there are; none where there is no data at hand.
+    fn values(&self, _plan: &LogicalPlan) -> Option<Result<Vec<ScalarValue>, DataFusionError>> {
+        None
+    }
 }
 
 /// A column of a result.
@@ -71,12 +83,14 @@ pub struct Column {
 /// Functions, planners and rules of one session, built once.
 pub struct Dialect {
     state: SessionState,
+    registry: functions::Registry,
 }
 
 impl Dialect {
     /// The dialect under these session parameters.
     pub fn new(parameters: SessionParameters) -> Self {
-        Self { state: state(parameters) }
+        let registry = functions::Registry::new(functions::all());
+        Self { state: state(parameters, &registry), registry }
     }
 
     /// The DataFusion session that bound plans are made for; executing sessions start from it.
@@ -86,14 +100,14 @@ impl Dialect {
 
     /// The analysed, type-checked, unoptimised plan of a query; every error found, each with its place.
     pub fn bind(&self, statement: &Statement, tables: &dyn Tables) -> Result<LogicalPlan, Vec<Diagnostic>> {
-        plan::bind(&self.state, statement, tables)
+        plan::bind(&self.state, &self.registry, statement, tables)
     }
 
     /// The columns that a plan gives.
     pub fn columns(plan: &LogicalPlan) -> Vec<Column> {
         let fields = plan.schema().fields().iter();
         let column = |field: &Arc<datafusion::arrow::datatypes::Field>| Column {
-            name: Name::quoted(field.name().clone()),
+            name: Name::quoted(field.metadata().get(HEADER).unwrap_or(field.name()).clone()),
             sql_type: SqlType::of(field.data_type()).unwrap_or(SqlType::Variant),
             nullable: field.is_nullable(),
         };
@@ -101,7 +115,14 @@ impl Dialect {
     }
 }
 
-fn state(parameters: SessionParameters) -> SessionState {
+/// Key of a field's metadata under which its header stands where the name of its column had to differ.
+const HEADER: &str = "snowflake.header";
+
+fn header_metadata(header: &Name) -> FieldMetadata {
+    FieldMetadata::from(std::collections::BTreeMap::from([(HEADER.to_string(), header.as_str().to_string())]))
+}
+
+fn state(parameters: SessionParameters, registry: &functions::Registry) -> SessionState {
     let mut config = SessionConfig::new().with_option_extension(parameters).with_information_schema(false);
     let options = config.options_mut();
     options.sql_parser.enable_ident_normalization = false;
@@ -111,8 +132,7 @@ fn state(parameters: SessionParameters) -> SessionState {
     options.sql_parser.default_null_ordering = "nulls_max".to_string();
     options.execution.parquet.schema_force_view_types = false;
     let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
-    let registered = functions::Registry::new(functions::all());
-    builder = registered.register(builder);
+    builder = registry.register(builder);
     for planner in analyze::planners() {
         builder.expr_planners().get_or_insert_default().insert(0, planner);
     }

@@ -1,11 +1,24 @@
 //! Type names of the SQL text → [`SqlType`]. It casts nothing.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Field, FieldRef};
 use sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, TimezoneInfo};
 use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use super::types::{MAX_PRECISION, SqlType, VectorElement};
+
+/// Key of a field's metadata under which the full Snowflake type of a cast stands, such as `VARCHAR(3)`.
+pub(super) const TYPE: &str = "snowflake.type";
+
+/// The field that a cast to a type gives; its metadata keeps what Arrow cannot say, such as a length.
+pub(super) fn field(sql_type: SqlType, zone: &str) -> FieldRef {
+    let field = Field::new("", sql_type.arrow(zone), true);
+    Arc::new(field.with_metadata(HashMap::from([(TYPE.to_string(), sql_type.to_string())])))
+}
 
 /// The type that a type name means; none where Snowflake has no such type.
 pub fn declared_type(written: &DataType) -> Option<SqlType> {

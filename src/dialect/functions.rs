@@ -1,10 +1,11 @@
 //! Snowflake's functions: one file per family, each a list of [`Function`]s. The list is what the engine registers, what
 //! `pipe sql --functions` prints and what the reference in the README is made from, so none of them can say otherwise.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+use hashbrown::{HashMap, HashSet};
 
 /// A scalar function from its parts.
 mod scalar;
@@ -120,14 +121,43 @@ pub fn all() -> Vec<Function> {
     .concat()
 }
 
-/// The functions in the shape in which DataFusion takes them: once under each name.
+/// Whether a function of this name gives one value per group.
+pub(super) fn is_aggregate(name: &str) -> bool {
+    static NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+        let aggregates = all().into_iter().filter(|f| matches!(f.implementation, Implementation::Aggregate(_)));
+        aggregates.flat_map(|f| f.aliases.iter().copied().chain([f.name])).collect()
+    });
+    NAMES.contains(name)
+        || matches!(name, "count" | "sum" | "avg" | "min" | "max" | "array_agg" | "listagg" | "any_value")
+}
+
+/// The functions by name, and in the shape in which DataFusion takes them.
 pub(super) struct Registry {
     functions: Vec<Function>,
+    by_name: HashMap<&'static str, Vec<usize>>,
 }
 
 impl Registry {
     pub(super) fn new(functions: Vec<Function>) -> Self {
-        Self { functions }
+        let mut by_name: HashMap<&'static str, Vec<usize>> = HashMap::new();
+        for (index, function) in functions.iter().enumerate() {
+            for name in function.aliases.iter().copied().chain([function.name]) {
+                by_name.entry(name).or_default().push(index);
+            }
+        }
+        Self { functions, by_name }
+    }
+
+    /// The functions of this name, in lower case: several where it is an aggregate and a window function.
+    pub(super) fn find(&self, name: &str) -> impl Iterator<Item = &Function> {
+        let indices = self.by_name.get(name).map_or(&[][..], Vec::as_slice);
+        indices.iter().filter_map(|index| self.functions.get(*index))
+    }
+
+    /// Every name that can be called.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let callable = self.functions.iter().filter(|f| !matches!(f.implementation, Implementation::None));
+        callable.flat_map(|f| f.aliases.iter().copied().chain([f.name]))
     }
 
     /// Adds them to a session; a name that DataFusion has too is replaced.

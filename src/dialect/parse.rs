@@ -1,11 +1,13 @@
 //! Tokens → AST, one statement at a time, so that every statement's error is found. It resolves no name.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use sqlparser::ast::{self, Expr, ObjectName, Query, SetExpr, Spanned as _, TableFactor, Visit, Visitor};
 use sqlparser::dialect::SnowflakeDialect;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::Token;
+use sqlparser::tokenizer::{Location, Token};
 
 use super::lex::{self, Lines, Tokens};
 use crate::diagnostic::Diagnostic;
@@ -21,6 +23,7 @@ pub struct Statement {
     ast: ast::Statement,
     span: Span,
     lines: Lines,
+    tokens: Arc<Tokens>,
 }
 
 /// Reads all statements of a text; every statement that cannot be read gives a diagnostic.
@@ -40,13 +43,14 @@ pub fn parse(source: &SourceFile) -> Result<Vec<Statement>, Vec<Diagnostic>> {
 
 fn statement(lines: &Lines, tokens: Tokens) -> Result<Statement, Diagnostic> {
     let span = extent(lines, &tokens);
-    let mut parser = Parser::new(&SnowflakeDialect).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens);
+    let mut parser =
+        Parser::new(&SnowflakeDialect).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens.clone());
     let parsed = parser.parse_statement().and_then(|ast| match parser.peek_token().token {
         Token::EOF => Ok(ast),
         _ => parser.expected_ref("end of statement", parser.peek_token_ref()),
     });
     match parsed {
-        Ok(ast) => Ok(Statement { ast, span, lines: lines.clone() }),
+        Ok(ast) => Ok(Statement { ast, span, lines: lines.clone(), tokens: Arc::new(tokens) }),
         Err(error) => Err(syntax_error(&error, &parser, lines, span)),
     }
 }
@@ -117,7 +121,7 @@ impl Statement {
     /// Another statement read from the same text: the query inside one that writes.
     #[must_use]
     pub fn with_ast(&self, ast: ast::Statement) -> Self {
-        Self { ast, span: self.span.clone(), lines: self.lines.clone() }
+        Self { ast, ..self.clone() }
     }
 
     /// Whether it only reads: a SELECT, VALUES or WITH.
@@ -128,6 +132,47 @@ impl Statement {
     /// The place of a part of the AST; the whole statement where the parser kept none.
     pub fn place(&self, span: sqlparser::tokenizer::Span) -> Span {
         self.lines.span(span).unwrap_or_else(|| self.span.clone())
+    }
+
+    /// Whether one of these words, in upper case, stands in it outside quotes.
+    pub(super) fn has_word(&self, words: &[&str]) -> bool {
+        self.tokens.iter().any(|token| match &token.token {
+            Token::Word(word) => word.quote_style.is_none() && words.contains(&word.value.as_str()),
+            _ => false,
+        })
+    }
+
+    /// The text of an item of the list of the SELECT that starts at a place.
+    pub(super) fn item_text(&self, select: Location, index: usize) -> Option<&str> {
+        let start = self.tokens.iter().position(|token| token.span.start == select)?;
+        let (mut depth, mut item) = (0_u32, 0_usize);
+        let mut extent: Option<(usize, usize)> = None;
+        for token in self.tokens.get(start + 1..)? {
+            match &token.token {
+                Token::Whitespace(_) => continue,
+                Token::Word(word) if extent.is_none() && matches!(word.keyword, Keyword::DISTINCT | Keyword::ALL) => {
+                    continue;
+                }
+                Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+                Token::RParen | Token::RBracket | Token::RBrace if depth == 0 => break,
+                Token::RParen | Token::RBracket | Token::RBrace => depth -= 1,
+                Token::Comma if depth == 0 => {
+                    if item == index {
+                        break;
+                    }
+                    item += 1;
+                    continue;
+                }
+                Token::Word(word) if depth == 0 && ends_list(word.keyword) && word.quote_style.is_none() => break,
+                _ => {}
+            }
+            if item == index {
+                let (from, to) = (self.lines.offset(token.span.start), self.lines.offset(token.span.end));
+                extent = Some((extent.map_or(from, |(first, _)| first), to));
+            }
+        }
+        let (from, to) = extent?;
+        self.lines.file().text().get(from..to)
     }
 
     /// The tables it reads, each once per mention, without the names of its own WITH clauses.
@@ -141,6 +186,27 @@ impl Statement {
     pub fn is_volatile(&self) -> bool {
         self.ast.visit(&mut Volatile).is_break()
     }
+}
+
+/// Whether a keyword ends a SELECT list.
+fn ends_list(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::FROM
+            | Keyword::WHERE
+            | Keyword::GROUP
+            | Keyword::HAVING
+            | Keyword::QUALIFY
+            | Keyword::WINDOW
+            | Keyword::ORDER
+            | Keyword::LIMIT
+            | Keyword::OFFSET
+            | Keyword::FETCH
+            | Keyword::UNION
+            | Keyword::EXCEPT
+            | Keyword::MINUS
+            | Keyword::INTERSECT
+    )
 }
 
 /// The table that a dotted name means; none where it has more than three parts or computed ones.

@@ -1,123 +1,287 @@
-//! AST → bound DataFusion plan.
+//! AST → bound DataFusion plan. Names are resolved here, against FROM, aliases, WITH and outer queries, so that every error
+//! has its place and several are found at once. What happens by type is asked of `analyze`; kernels are in `functions`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DataFusionError, TableReference};
-use datafusion::datasource::cte_worktable::CteWorkTable;
-use datafusion::datasource::provider_as_source;
+use datafusion::common::{Column, DFSchema, DataFusionError, TableReference};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
-use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
-use datafusion::sql::planner::SqlToRel;
+use datafusion::logical_expr::utils::find_aggregate_exprs;
+use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, Projection, SubqueryAlias};
+use sqlparser::ast;
 
+use super::functions::Registry;
 use super::{Statement, Tables};
 use crate::diagnostic::Diagnostic;
-use crate::name::{Name, TableName, nearest};
+use crate::name::{Name, TableName};
+use crate::text::Span;
+use scope::{Relation, Rows, Scope, ScopeColumn};
+
+/// What names can mean.
+mod scope;
+
+/// WITH, set operations, VALUES, LIMIT.
+mod query;
+
+/// One SELECT.
+mod select;
+
+/// The items of a SELECT list and their headers.
+mod item;
+
+/// GROUP BY, and what stands over groups.
+mod group;
+
+/// ORDER BY.
+mod order;
+
+/// FROM and joins.
+mod from;
+
+/// Table functions: FLATTEN, GENERATOR, SPLIT_TO_TABLE.
+mod table_function;
+
+/// PIVOT and UNPIVOT.
+mod pivot;
+
+/// CONNECT BY.
+mod hierarchy;
+
+/// Scalar expressions.
+mod expr;
+
+/// Operators and predicates.
+mod operator;
+
+/// Literals.
+mod literal;
+
+/// Function calls.
+mod call;
+
+/// OVER clauses.
+mod over;
+
+/// Subqueries inside expressions.
+mod subquery;
+
+/// An error that is already among the diagnostics.
+pub(super) struct Reported;
+
+/// The result of binding something: an error is already among the diagnostics.
+type Bound<T> = Result<T, Reported>;
 
 /// Binds a query against the schemas of its tables.
 pub(super) fn bind(
     state: &SessionState,
+    registry: &Registry,
     statement: &Statement,
     tables: &dyn Tables,
 ) -> Result<LogicalPlan, Vec<Diagnostic>> {
-    let context = Context { state, tables };
-    let unknown = unknown_tables(statement, tables);
-    if !unknown.is_empty() {
-        return Err(unknown);
+    let ast::Statement::Query(query) = statement.ast() else {
+        let message = "only a query can be bound to a plan".to_string();
+        return Err(vec![Diagnostic::error("unsupported-sql", message).at(statement.span().clone())]);
+    };
+    let context = Context { state, registry, statement, tables };
+    let bound = Binder::new(context, false).whole(query)?;
+    let analysed = state.analyzer().execute_and_check(bound, state.config_options(), |_, _| {});
+    analysed.map_err(|error| located(context, query, &error))
+}
+
+/// Binds again, looking at the types of every expression on its own, to find where an error of the whole plan comes from.
+fn located(context: Context<'_>, query: &ast::Query, error: &DataFusionError) -> Vec<Diagnostic> {
+    match Binder::new(context, true).whole(query) {
+        Err(diagnostics) => diagnostics,
+        Ok(_) => vec![explained(error).at(context.statement.span().clone())],
     }
-    let planned = SqlToRel::new(&context).sql_statement_to_plan(statement.ast().clone());
-    let analysed = planned.and_then(|plan| state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}));
-    analysed.map_err(|error| vec![diagnostic(&error, statement)])
 }
 
-fn unknown_tables(statement: &Statement, tables: &dyn Tables) -> Vec<Diagnostic> {
-    let missing = statement.tables().into_iter().filter(|name| tables.table(&name.value).is_none());
-    missing
-        .map(|name| {
-            let names: Vec<String> = tables.names().iter().map(TableName::lower).collect();
-            Diagnostic::error("unknown-table", format!("unknown table `{}`", name.value.lower()))
-                .at(name.span)
-                .did_you_mean(nearest(&name.value.lower(), &names))
-        })
-        .collect()
-}
-
-fn diagnostic(error: &DataFusionError, statement: &Statement) -> Diagnostic {
-    let message = error.strip_backtrace();
-    let message = message.trim_start_matches("Error during planning: ").to_string();
-    Diagnostic::error("sql-plan", message).at(statement.span().clone())
-}
-
+/// What binding needs to know of the world.
+#[derive(Clone, Copy)]
 struct Context<'a> {
     state: &'a SessionState,
+    registry: &'a Registry,
+    statement: &'a Statement,
     tables: &'a dyn Tables,
 }
 
-fn table_name(name: &TableReference) -> TableName {
-    TableName {
-        database: name.catalog().map(Name::quoted),
-        schema: name.schema().map(Name::quoted),
-        table: Name::quoted(name.table()),
+/// One pass over one statement.
+struct Binder<'a> {
+    context: Context<'a>,
+    diagnostics: Vec<Diagnostic>,
+    qualifiers: HashMap<String, u32>,
+    fresh: u32,
+    /// Whether the types of every expression are looked at on their own.
+    checking: bool,
+    /// Whether a SEQ function stands anywhere in the statement.
+    has_sequence: bool,
+    /// What the CONNECT BY of the SELECTs bound so far carry down.
+    carried: Vec<(sqlparser::tokenizer::Span, Vec<hierarchy::Carried>)>,
+}
+
+impl<'a> Binder<'a> {
+    fn new(context: Context<'a>, checking: bool) -> Self {
+        let has_sequence = context.statement.has_word(&["SEQ1", "SEQ2", "SEQ4", "SEQ8"]);
+        let (diagnostics, qualifiers, carried) = (Vec::new(), HashMap::new(), Vec::new());
+        Self { context, diagnostics, qualifiers, fresh: 0, checking, has_sequence, carried }
+    }
+
+    fn whole(mut self, query: &ast::Query) -> Result<LogicalPlan, Vec<Diagnostic>> {
+        let rows = self.query(query, &None, None);
+        match rows {
+            Ok(rows) if self.diagnostics.is_empty() => {
+                let last = self.with_headers(rows);
+                last.map_err(|error| vec![explained(&error).at(self.context.statement.span().clone())])
+            }
+            _ if self.diagnostics.is_empty() => {
+                let message = "the query cannot be planned";
+                Err(vec![Diagnostic::error("unsupported-sql", message).at(self.context.statement.span().clone())])
+            }
+            _ => {
+                let mut seen = Vec::new();
+                self.diagnostics.retain(|d| {
+                    !seen.contains(d) && {
+                        seen.push(d.clone());
+                        true
+                    }
+                });
+                Err(self.diagnostics)
+            }
+        }
+    }
+
+    /// Puts the author's headers on the result; a header that stands twice is kept beside a unique name.
+    fn with_headers(&mut self, rows: Rows) -> Result<LogicalPlan, DataFusionError> {
+        let fields = rows.plan.schema().fields();
+        if fields.iter().zip(&rows.headers).all(|(field, header)| field.name() == header.as_str()) {
+            return Ok(rows.plan);
+        }
+        let mut taken: Vec<String> = Vec::new();
+        let mut exprs = Vec::new();
+        for (column, header) in rows.plan.schema().columns().into_iter().zip(&rows.headers) {
+            let mut name = header.as_str().to_string();
+            let mut count = 1;
+            while taken.contains(&name) {
+                count += 1;
+                name = format!("{header}:{count}");
+            }
+            taken.push(name.clone());
+            let metadata = (name != header.as_str()).then(|| super::header_metadata(header));
+            exprs.push(Expr::Column(column).alias_with_metadata(name, metadata));
+        }
+        Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(rows.plan))?))
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) -> Reported {
+        self.diagnostics.push(diagnostic);
+        Reported
+    }
+
+    /// Reports an error of DataFusion at a place.
+    fn fail(&mut self, error: &DataFusionError, span: Span) -> Reported {
+        let diagnostic = explained(error).at(span);
+        self.report(diagnostic)
+    }
+
+    /// Reports a construct that is not carried out.
+    fn refuse(&mut self, what: impl Into<String>, span: Span) -> Reported {
+        self.report(Diagnostic::error("unsupported-sql", what).at(span))
+    }
+
+    /// The place of a part of the AST; of the whole statement where the parser kept none.
+    fn place(&self, part: &impl ast::Spanned) -> Span {
+        self.context.statement.place(part.span())
+    }
+
+    /// The place of a name.
+    fn word(&self, ident: &ast::Ident) -> Span {
+        self.context.statement.place(ident.span)
+    }
+
+    /// A number that is new in this statement, for names that the author does not see.
+    fn number(&mut self) -> u32 {
+        self.fresh += 1;
+        self.fresh
+    }
+
+    /// A table qualifier that no other relation of the statement has, like `name`.
+    fn qualifier(&mut self, name: &str) -> TableReference {
+        let count = self.qualifiers.entry(name.to_string()).or_default();
+        *count += 1;
+        let count = *count;
+        if count == 1 { TableReference::bare(name) } else { TableReference::bare(format!("{name}:{count}")) }
+    }
+
+    /// Gives a result a name of its own among the relations of a FROM clause.
+    fn named(
+        &mut self,
+        plan: LogicalPlan,
+        headers: Vec<Name>,
+        name: Option<TableName>,
+    ) -> Result<(LogicalPlan, Relation), DataFusionError> {
+        let qualifier = self.qualifier(name.as_ref().map_or("#query", |name| name.table.as_str()));
+        let plan = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(plan), qualifier)?);
+        let relation = relation(&plan, headers, name);
+        Ok((plan, relation))
+    }
+
+    /// While looking for an error: checks the types of one expression. Does nothing otherwise.
+    fn checked(&mut self, expr: Expr, scope: &Scope<'_>, part: &impl ast::Spanned) -> Bound<Expr> {
+        if !self.checking {
+            return Ok(expr);
+        }
+        let result = self.analyse_alone(&expr, &scope.schema);
+        match result {
+            Ok(()) => Ok(expr),
+            Err(error) => {
+                let span = self.place(part);
+                Err(self.fail(&error, span))
+            }
+        }
+    }
+
+    fn analyse_alone(&self, expr: &Expr, schema: &Arc<DFSchema>) -> Result<(), DataFusionError> {
+        if !find_aggregate_exprs([expr]).is_empty() || matches!(expr, Expr::WindowFunction(_)) {
+            return Ok(());
+        }
+        let input = LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::clone(schema) });
+        let plan = LogicalPlan::Projection(Projection::try_new(vec![expr.clone().alias("#")], Arc::new(input))?);
+        let state = self.context.state;
+        state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map(|_| ())
     }
 }
 
-impl ContextProvider for Context<'_> {
-    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
-        let table = self.tables.table(&table_name(&name));
-        table.ok_or_else(|| DataFusionError::Plan(format!("unknown table `{name}`")))
-    }
+/// The relation that the columns of a plan make under the given headers.
+fn relation(plan: &LogicalPlan, headers: Vec<Name>, name: Option<TableName>) -> Relation {
+    let columns = plan.schema().iter().zip(headers).map(|((qualifier, field), header)| ScopeColumn {
+        name: header,
+        column: Column::new(qualifier.cloned(), field.name()),
+        field: Arc::clone(field),
+    });
+    Relation { name, columns: columns.collect() }
+}
 
-    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>, DataFusionError> {
-        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+/// DataFusion's error in this project's words.
+fn explained(error: &DataFusionError) -> Diagnostic {
+    let text = error.strip_backtrace();
+    let mut text = text.as_str();
+    for prefix in [
+        "type_coercion\ncaused by\n",
+        "Error during planning: ",
+        "Execution error: ",
+        "This feature is not implemented: ",
+        "Schema error: ",
+    ] {
+        text = text.strip_prefix(prefix).unwrap_or(text);
     }
-
-    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.state.expr_planners()
-    }
-
-    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
-        self.state.relation_planners()
-    }
-
-    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.state.scalar_functions().get(name).cloned()
-    }
-
-    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
-        self.state.higher_order_functions().get(name).cloned()
-    }
-
-    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        self.state.aggregate_functions().get(name).cloned()
-    }
-
-    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        self.state.window_functions().get(name).cloned()
-    }
-
-    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
-        None
-    }
-
-    fn options(&self) -> &ConfigOptions {
-        self.state.config_options()
-    }
-
-    fn udf_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn higher_order_function_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn udaf_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
-    }
+    let first = text.lines().next().unwrap_or_default();
+    let mut chars = first.chars();
+    let acronym = first.chars().take(2).all(|c| c.is_uppercase());
+    let message = match chars.next() {
+        Some(head) if !acronym => head.to_lowercase().chain(chars).collect(),
+        _ => first.to_string(),
+    };
+    let code =
+        if matches!(error.find_root(), DataFusionError::NotImplemented(_)) { "unsupported-sql" } else { "sql-type" };
+    Diagnostic::error(code, message.trim_end_matches('.').to_string())
 }

@@ -1,0 +1,225 @@
+//! Table functions in FROM, laid over what stands left of them: FLATTEN, SPLIT_TO_TABLE, STRTOK_SPLIT_TO_TABLE, GENERATOR;
+//! and SAMPLE. Their kernels are in `functions/table.rs`.
+
+use std::sync::Arc;
+
+use datafusion::common::{Column, JoinType};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, lit};
+use sqlparser::ast::{
+    self, FunctionArg, FunctionArgExpr, FunctionArguments, JoinConstraint, ObjectName, TableAlias, TableFactor,
+    TableSample, TableSampleKind, TableSampleMethod, TableSampleQuantity, TableSampleUnit,
+};
+
+use super::call::Callee;
+use super::scope::{Env, Relation, Scope, ScopeColumn, Source};
+use super::{Binder, Bound};
+use crate::diagnostic::Diagnostic;
+use crate::dialect::functions::table::Call;
+use crate::name::{Name, TableName, nearest};
+use crate::text::Span;
+
+/// A call of a table function as written.
+pub(super) struct Written<'f> {
+    name: String,
+    arguments: &'f [FunctionArg],
+    alias: Option<&'f TableAlias>,
+    span: Span,
+}
+
+impl<'a> Binder<'a> {
+    /// The table function that a relation calls; none where it is something else.
+    pub(super) fn table_call<'f>(&mut self, factor: &'f TableFactor) -> Bound<Option<Written<'f>>> {
+        let (name, arguments, alias) = match factor {
+            TableFactor::Function { name, args, alias, with_ordinality: false, lateral: _ } => {
+                (name, args.as_slice(), alias)
+            }
+            TableFactor::Table { name, args: Some(args), alias, .. } if args.settings.is_none() => {
+                (name, args.args.as_slice(), alias)
+            }
+            TableFactor::TableFunction { expr: ast::Expr::Function(function), alias } => match &function.args {
+                FunctionArguments::List(list) if list.clauses.is_empty() => {
+                    (&function.name, list.args.as_slice(), alias)
+                }
+                _ => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        let span = self.place(name);
+        self.known_table_function(name, &span)?;
+        Ok(Some(Written { name: name.to_string().to_lowercase(), arguments, alias: alias.as_ref(), span }))
+    }
+
+    fn known_table_function(&mut self, name: &ObjectName, span: &Span) -> Bound<()> {
+        let name = name.to_string().to_lowercase();
+        if Call::is_table_function(&name) {
+            return Ok(());
+        }
+        let known = ["flatten", "split_to_table", "strtok_split_to_table", "generator"];
+        let message = format!("unknown table function `{name}`");
+        let diagnostic = Diagnostic::error("unknown-function", message).at(span.clone());
+        Err(self.report(diagnostic.did_you_mean(nearest(&name, known))))
+    }
+
+    /// Lays a table function over what stands left of it.
+    pub(super) fn table_function(
+        &mut self,
+        left: Source,
+        call: Written<'_>,
+        join_type: JoinType,
+        constraint: &JoinConstraint,
+        env: &Env,
+        parent: Option<&Scope<'_>>,
+    ) -> Bound<Source> {
+        let Written { name, arguments, alias, span } = call;
+        if !matches!(join_type, JoinType::Inner | JoinType::Left) {
+            return Err(self.refuse("a table function on the right of a RIGHT or FULL JOIN", span));
+        }
+        let trivial = matches!(constraint, JoinConstraint::On(on) if is_true(on));
+        if join_type == JoinType::Left && !trivial && !matches!(constraint, JoinConstraint::None) {
+            return Err(self.refuse("LEFT JOIN of a table function with a condition other than TRUE", span));
+        }
+        let scope = Scope::over(&left, env, parent);
+        let mut bound = Vec::new();
+        for argument in arguments {
+            bound.push(self.table_argument(argument, &scope)?);
+        }
+        let correlated =
+            bound.iter().any(|(_, expr)| !datafusion::logical_expr::utils::find_out_reference_exprs(expr).is_empty());
+        if correlated {
+            return Err(self.refuse(format!("`{name}` of a column of an outer query"), span));
+        }
+        let lone = name == "generator" && left.relations.is_empty();
+        let call = Call::bind(&name, bound).map_err(|error| self.fail(&error, span.clone()))?;
+        let own = alias.map_or_else(|| name.to_uppercase(), |alias| alias.name.value.clone());
+        let qualifier = self.qualifier(&own);
+        let before = left.plan.schema().fields().len();
+        let plan = call.over(left.plan, qualifier, None, join_type == JoinType::Left);
+        let mut plan = plan.map_err(|error| self.fail(&error, span.clone()))?;
+        let mut columns: Vec<ScopeColumn> = Vec::new();
+        for (qualifier, field) in plan.schema().iter().skip(before) {
+            let column = Column::new(qualifier.cloned(), field.name());
+            columns.push(ScopeColumn { name: Name::quoted(field.name().clone()), column, field: Arc::clone(field) });
+        }
+        if let Some(alias) = alias.filter(|alias| !alias.columns.is_empty()) {
+            if alias.columns.len() != columns.len() {
+                let message =
+                    format!("`{name}` gives {} columns, the alias names {}", columns.len(), alias.columns.len());
+                return Err(self.report(Diagnostic::error("column-count", message).at(span)));
+            }
+            for (column, given) in columns.iter_mut().zip(&alias.columns) {
+                column.name = Name::quoted(given.name.value.clone());
+            }
+        }
+        let mut sequence = None;
+        if lone && self.has_sequence {
+            let (numbered, number) = self.row_numbers(plan, &span)?;
+            plan = numbered;
+            sequence = Some(number);
+        }
+        let mut relations = left.relations;
+        relations.push(Relation { name: Some(TableName::bare(Name::quoted(own))), columns });
+        let mut source = Source { plan, relations, merged: left.merged, sequence };
+        if let JoinConstraint::On(on) = constraint
+            && !trivial
+        {
+            let scope = Scope::over(&source, env, parent);
+            let predicate = self.predicate(on, &scope, "ON")?;
+            let span = self.place(on);
+            source.plan = self.filtered(source.plan, predicate, span)?;
+        }
+        Ok(source)
+    }
+
+    fn table_argument(&mut self, argument: &FunctionArg, scope: &Scope<'_>) -> Bound<(Option<String>, Expr)> {
+        let (name, value) = match argument {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (Some(name.value.clone()), value),
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (None, value),
+            FunctionArg::ExprNamed { .. } | FunctionArg::Named { .. } | FunctionArg::Unnamed(_) => {
+                let span = self.context.statement.span().clone();
+                return Err(self.refuse("this argument of a table function", span));
+            }
+        };
+        Ok((name, self.expr(value, scope)?))
+    }
+
+    /// Numbers the rows of a plan from 0.
+    pub(super) fn row_numbers(&mut self, plan: LogicalPlan, span: &Span) -> Bound<(LogicalPlan, Expr)> {
+        let name = format!("#row{}", self.number());
+        let window = datafusion::functions_window::expr_fn::row_number().alias(name.as_str());
+        let plan = LogicalPlanBuilder::from(plan).window([window]).and_then(LogicalPlanBuilder::build);
+        let plan = plan.map_err(|error| self.fail(&error, span.clone()))?;
+        let row = Expr::Column(Column::new_unqualified(name));
+        let number = datafusion::logical_expr::cast(row, datafusion::arrow::datatypes::DataType::Int64);
+        Ok((plan, number - lit(1_i64)))
+    }
+
+    /// SAMPLE: each row with a probability, or so many rows.
+    pub(super) fn sampled(&mut self, source: Source, sample: Option<&TableSampleKind>, span: Span) -> Bound<Source> {
+        let (TableSampleKind::BeforeTableAlias(sample) | TableSampleKind::AfterTableAlias(sample)) = match sample {
+            None => return Ok(source),
+            Some(sample) => sample,
+        };
+        let TableSample { modifier: _, name, quantity, seed, bucket, offset } = sample.as_ref();
+        if seed.is_some() {
+            return Err(self.refuse("SAMPLE with a seed: Snowflake's choice of rows cannot be repeated here", span));
+        }
+        let Some(TableSampleQuantity { parenthesized: _, value, unit }) = quantity else {
+            return Err(self.refuse("SAMPLE without a size", span));
+        };
+        if bucket.is_some() || offset.is_some() || matches!(unit, Some(TableSampleUnit::Percent)) {
+            return Err(self.refuse("this form of SAMPLE is not Snowflake SQL", span));
+        }
+        let Some(size) = number(value) else {
+            return Err(self.refuse("the size of a SAMPLE must be a number", span));
+        };
+        let random = match self.callee("random", false, &span)? {
+            Callee::Scalar(udf) => Expr::ScalarFunction(ScalarFunction::new_udf(udf, Vec::new())),
+            _ => return Err(self.refuse("SAMPLE is not carried out here", span)),
+        };
+        let plan = match unit {
+            Some(TableSampleUnit::Rows) => {
+                if matches!(name, Some(TableSampleMethod::System | TableSampleMethod::Block)) {
+                    return Err(self.refuse("SAMPLE SYSTEM of a number of rows is not Snowflake SQL", span));
+                }
+                let rows = size as usize;
+                LogicalPlanBuilder::from(source.plan)
+                    .sort([random.sort(true, false)])
+                    .and_then(|plan| plan.limit(0, Some(rows)))
+                    .and_then(LogicalPlanBuilder::build)
+            }
+            _ if !(0.0..=100.0).contains(&size) => {
+                return Err(self.report(Diagnostic::error("sql-type", "a SAMPLE takes 0 to 100 percent").at(span)));
+            }
+            _ => {
+                // RANDOM gives every 64-bit integer with equal probability.
+                let uniform = datafusion::logical_expr::cast(random, datafusion::arrow::datatypes::DataType::Float64);
+                let bound = size / 100.0 * 2_f64.powi(64) - 2_f64.powi(63);
+                Filter::try_new(uniform.lt(lit(bound)), Arc::new(source.plan)).map(LogicalPlan::Filter)
+            }
+        };
+        let plan = plan.map_err(|error| self.fail(&error, span))?;
+        Ok(Source { plan, ..source })
+    }
+}
+
+fn number(expr: &ast::Expr) -> Option<f64> {
+    match expr {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Number(text, _) => text.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_true(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Nested(inner) => is_true(inner),
+        ast::Expr::Value(value) => matches!(value.value, ast::Value::Boolean(true)),
+        ast::Expr::BinaryOp { left, op: ast::BinaryOperator::Eq, right } => {
+            number(left).is_some() && number(left) == number(right)
+        }
+        _ => false,
+    }
+}
