@@ -306,7 +306,7 @@ impl Scan<'_> {
     /// Digits behind the decimal point, as nanoseconds.
     fn fraction(&mut self, most: usize, may_be_empty: bool) -> Option<u32> {
         let before = self.rest.len();
-        let Some(number) = self.number(usize::from(!may_be_empty), most) else { return None };
+        let number = self.number(usize::from(!may_be_empty), most)?;
         let places = before - self.rest.len();
         Some(number * 10_u32.pow(9 - places as u32))
     }

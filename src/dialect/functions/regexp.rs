@@ -76,10 +76,11 @@ impl<'a> Patterns<'a> {
             },
             None => "",
         };
-        if let Some((last, with, compiled)) = &self.last {
-            if last == pattern && with == parameters {
-                return Ok(Some(Rc::clone(compiled)));
-            }
+        if let Some((last, with, compiled)) = &self.last
+            && last == pattern
+            && with == parameters
+        {
+            return Ok(Some(Rc::clone(compiled)));
         }
         let key = (pattern.to_owned(), parameters.to_owned());
         let compiled = match self.known.get(&key) {

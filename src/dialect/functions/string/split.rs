@@ -1,7 +1,5 @@
 //! Cutting at separators: SPLIT keeps empty parts, STRTOK does not.
 
-use std::sync::Arc;
-
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
 
@@ -25,7 +23,7 @@ pub(super) fn split(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// SPLIT_PART: the part of a number from 1, from the end where negative; 0 is 1.
 pub(super) fn split_part(call: &Call<'_>) -> Result<ArrayRef> {
-    let (text, separator, part) = (Arc::new(call.texts(0)?), call.texts(1)?, call.integers(2)?);
+    let (text, separator, part) = (call.texts(0)?, call.texts(1)?, call.integers(2)?);
     slices(call.rows, |row| {
         let (Some(text), Some(separator), Some(part)) = (text.get(row), separator.get(row), part.get(row)) else {
             return Ok(None);
@@ -33,13 +31,9 @@ pub(super) fn split_part(call: &Call<'_>) -> Result<ArrayRef> {
         if separator.is_empty() {
             return Ok(Some(if matches!(part, -1..=1) { text } else { "" }));
         }
-        let nth = |part: u64| usize::try_from(part).unwrap_or(usize::MAX) - 1;
-        Ok(Some(match part {
-            0 => text.split(separator).next(),
-            1.. => text.split(separator).nth(nth(part.unsigned_abs())),
-            _ => text.rsplit(separator).nth(nth(part.unsigned_abs())),
-        })
-        .map(Option::unwrap_or_default))
+        let nth = usize::try_from(part.unsigned_abs()).unwrap_or(usize::MAX).max(1) - 1;
+        let found = if part < 0 { text.rsplit(separator).nth(nth) } else { text.split(separator).nth(nth) };
+        Ok(Some(found.unwrap_or_default()))
     })
 }
 
