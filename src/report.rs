@@ -2,3 +2,6 @@
 
 /// Results as tables, CSV and JSON.
 pub mod table;
+
+/// The generated parts of the README's reference.
+pub mod reference;

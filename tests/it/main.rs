@@ -1,4 +1,5 @@
 //! End-to-end tests, in one binary because linking the engine is slow.
 
 mod layout;
+mod reference;
 mod warehouse;
