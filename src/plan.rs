@@ -13,6 +13,12 @@ pub mod step;
 /// Names → what they mean.
 pub mod resolve;
 
+/// Which steps a run is about.
+pub mod select;
+
+/// What must run, and why.
+pub mod decide;
+
 /// Texts → bound plans.
 pub mod bind;
 

@@ -62,7 +62,7 @@ impl LocalTables {
         let mut versions = HashMap::new();
         for name in tables {
             if let Some(source) = self.sources.get(name) {
-                let (_, files) = source.files(name)?;
+                let files = source.files(name)?;
                 let contract = Hash::of([columns_text(&source.columns).as_str()]);
                 versions.insert(name.clone(), format!("{} {contract}", self.marks.of(&files)?));
             } else if let Some(table) = snapshot.table(name) {

@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::step::{Input, Origin, Patience, PlannedStep, PlannedTest, Work};
-use super::{Dag, Node, Plan, StepId};
-use crate::diagnostic::{Diagnostic, has_errors};
+use super::{Node, Plan, StepId};
+use crate::diagnostic::Diagnostic;
 use crate::dialect::{self, Column, Statement};
 use crate::job::{Job, Materialization, Step, StepKind};
 use crate::name::{Name, TableName, nearest};
@@ -62,13 +62,12 @@ pub fn resolve<'a>(scope: &Scope<'a>, wanted: &[Name]) -> (Resolved<'a>, Vec<Dia
             resolver.add(job, step);
         }
     }
-    let of_wanted = resolver.found.len();
     while let Some(table) = resolver.queue.pop_front() {
         if let Some(&(job, step)) = resolver.publishers.get(&table) {
             resolver.add_with_inputs(job, step);
         }
     }
-    resolver.finish(wanted, of_wanted)
+    resolver.finish(wanted)
 }
 
 struct Found<'a> {
@@ -101,26 +100,16 @@ impl<'a, 's> Resolver<'a, 's> {
         }
     }
 
-    /// Which step publishes which table; two that publish one are an error.
+    /// Which step publishes which table; the project has said already where two publish one.
     fn published(&mut self) {
         for job in self.scope.jobs {
             for step in job.steps.values() {
                 let Some(table) = &step.publish else { continue };
-                if let Some((other_job, other)) = self.publishers.get(&table.value) {
-                    let message = format!("two steps publish `{}`", table.value.lower());
-                    let mut diagnostic = Diagnostic::error("duplicate-publish", message).at(table.span.clone());
-                    if let Some(place) = &other.publish {
-                        let label = format!("`{}.{}` does too", other_job.name.value.lower(), other.name.value.lower());
-                        diagnostic = diagnostic.related(place.span.clone(), label);
-                    }
-                    self.problems.push(diagnostic);
-                } else {
-                    if self.scope.sources.contains_key(&table.value) {
-                        let message = format!("`{}` is a source, which no step can publish", table.value.lower());
-                        self.problems.push(Diagnostic::error("publish-source", message).at(table.span.clone()));
-                    }
-                    self.publishers.insert(table.value.clone(), (job, step));
+                if self.scope.sources.contains_key(&table.value) {
+                    let message = format!("`{}` is a source, which no step can publish", table.value.lower());
+                    self.problems.push(Diagnostic::error("publish-source", message).at(table.span.clone()));
                 }
+                self.publishers.entry(table.value.clone()).or_insert((job, step));
             }
         }
     }
@@ -165,7 +154,9 @@ impl<'a, 's> Resolver<'a, 's> {
                 None
             }
         };
+        planned.promise = promise(step);
         if let Some(text) = &text {
+            text.rendered.text().clone_into(&mut planned.text);
             planned.inputs = self.inputs(job, step, &text.statement, &|span| text.rendered.origin(span));
         }
         let mut tests = Vec::new();
@@ -309,7 +300,7 @@ impl<'a, 's> Resolver<'a, 's> {
         Some((TestText { test, statement }, inputs))
     }
 
-    fn finish(self, wanted: &[Name], of_wanted: usize) -> (Resolved<'a>, Vec<Diagnostic>) {
+    fn finish(self, wanted: &[Name]) -> (Resolved<'a>, Vec<Diagnostic>) {
         let mut problems = self.problems;
         let (mut steps, mut texts, mut tests, mut declared) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for found in self.found {
@@ -318,13 +309,9 @@ impl<'a, 's> Resolver<'a, 's> {
             tests.push(found.tests);
             declared.push(found.step);
         }
-        debug_assert!(of_wanted <= steps.len());
         let plan = Plan::new(steps, &self.waits);
         let jobs = plan.jobs.iter().take_while(|job| wanted.contains(job)).count();
         problems.extend(plan.dag.cycles().iter().map(|cycle| told(&plan, cycle)));
-        if !has_errors(&problems) {
-            debug_assert_eq!(plan.step_order().len(), plan.steps.len());
-        }
         (Resolved { plan, wanted: jobs, texts, tests, steps: declared }, problems)
     }
 }
@@ -335,6 +322,15 @@ fn patience(step: &Step) -> Patience {
         Some(retry) => Patience { attempts: retry.max + 1, backoff: retry.backoff, ..usual },
         None => usual,
     }
+}
+
+/// The promised columns as one line, for the step's definition.
+fn promise(step: &Step) -> String {
+    let column = |column: &crate::job::ColumnContract| {
+        let promised = column.column_type.as_ref().map(|promise| promise.value.sql_type.to_string());
+        format!("{} {} {}", column.name.value.sql(), promised.unwrap_or_default(), column.nullable)
+    };
+    step.columns.iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
 /// The diagnostic with all its places led back to what the author wrote.
@@ -374,8 +370,12 @@ fn told(plan: &Plan, cycle: &[(Node, Option<Span>)]) -> Diagnostic {
 }
 
 impl Resolved<'_> {
-    /// The graph of the plan.
-    pub fn dag(&self) -> &Dag {
-        &self.plan.dag
+    /// The steps, by index, whose SQL draws random values.
+    pub fn volatile(&self) -> BTreeSet<usize> {
+        let texts = self.texts.iter().enumerate();
+        texts
+            .filter(|(_, text)| text.as_ref().is_some_and(|text| text.statement.is_volatile()))
+            .map(|(at, _)| at)
+            .collect()
     }
 }

@@ -1,6 +1,5 @@
 //! A step as the plan knows it: what it computes from what, what becomes of the result, and how patient a run is with it.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,6 +158,10 @@ pub struct PlannedStep {
     pub view: bool,
     /// The tests that its result must pass.
     pub tests: Vec<PlannedTest>,
+    /// The columns that the author promised, as one line.
+    pub promise: String,
+    /// Its SQL, rendered; empty where it could not be.
+    pub text: String,
     /// How patient a run is with it.
     pub patience: Patience,
     /// Its tags.
@@ -178,6 +181,8 @@ impl PlannedStep {
             publish: None,
             view: false,
             tests: Vec::new(),
+            promise: String::new(),
+            text: String::new(),
             patience: Patience::default(),
             tags: Vec::new(),
         }
@@ -190,6 +195,11 @@ impl PlannedStep {
             Origin::Step(id, _) if *id != self.id => Some(id),
             _ => None,
         })
+    }
+
+    /// Its SQL, rendered.
+    pub fn sql(&self) -> &str {
+        &self.text
     }
 
     /// Its query, where it is one and could be bound.

@@ -25,62 +25,46 @@ pub(crate) use mark::Marks;
 use crate::backend::{BackendError, Remedy};
 use crate::dialect::Column;
 use crate::name::TableName;
+use crate::source::{Format, Location};
 
-/// What a file of a source holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    Csv,
-    JsonLines,
-    Parquet,
-}
-
-impl Format {
-    fn of(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "csv" => Some(Self::Csv),
-            "jsonl" | "ndjson" => Some(Self::JsonLines),
-            "parquet" => Some(Self::Parquet),
-            _ => None,
-        }
-    }
-}
-
-/// One source: its contract and the files that hold it.
+/// One source: its contract and where its rows are.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// Its columns, as the contract declares them.
     pub columns: Vec<Column>,
-    /// A file, a folder of files of one kind, or either without its ending.
-    pub location: PathBuf,
+    /// Where its rows are.
+    pub location: Location,
 }
 
-/// All sources of a project by name.
+/// All sources of a project that have rows, by name.
 pub type Sources = HashMap<TableName, Source>;
 
 impl Source {
     /// The files that hold it, in the order of their names.
-    pub(super) fn files(&self, name: &TableName) -> Result<(Format, Vec<PathBuf>), BackendError> {
-        let missing = || {
-            let place = self.location.display();
-            let hint = "a file of that name ending in .csv, .jsonl or .parquet, or a folder of such files, is expected";
-            BackendError::author(format!("source `{}` has no data: `{place}` does not exist; {hint}", name.lower()))
-        };
-        let paths = if self.location.is_dir() {
-            listed(&self.location)?
-        } else if self.location.is_file() {
-            vec![self.location.clone()]
-        } else {
-            let endings = ["parquet", "csv", "jsonl", "ndjson"].into_iter();
-            let mut named = endings.map(|ending| appended(&self.location, ending));
-            vec![named.find(|path| path.is_file()).ok_or_else(missing)?]
-        };
-        let mut formats = paths.iter().filter_map(|path| Format::of(path));
-        let format = formats.next().ok_or_else(missing)?;
-        if formats.any(|other| other != format) {
-            let place = self.location.display();
-            return Err(BackendError::author(format!("`{place}` holds files of several kinds; one kind is expected")));
+    pub(super) fn files(&self, name: &TableName) -> Result<Vec<PathBuf>, BackendError> {
+        let written = &self.location.path;
+        if self.location.is_remote() {
+            let message =
+                format!("source `{}` is at `{written}`, and reading from there is not supported yet", name.lower());
+            return Err(BackendError::author(message));
         }
-        Ok((format, paths.into_iter().filter(|path| Format::of(path) == Some(format)).collect()))
+        let written = written.strip_prefix("file://").unwrap_or(written);
+        let files = if written.ends_with('/') {
+            let mut files = listed(Path::new(written))?;
+            files.retain(|path| Format::of(&path.to_string_lossy()) == Some(self.location.format));
+            files
+        } else if written.contains('*') {
+            matching(written)?
+        } else {
+            vec![PathBuf::from(written)]
+        };
+        if files.is_empty() {
+            return Err(BackendError::author(format!(
+                "source `{}` has no data: `{written}` has no files",
+                name.lower()
+            )));
+        }
+        Ok(files)
     }
 
     /// Its rows, in the types of its contract.
@@ -90,29 +74,31 @@ impl Source {
         state: &SessionState,
         zone: &str,
     ) -> Result<Arc<dyn TableProvider>, BackendError> {
-        let (format, files) = self.files(name)?;
+        let files = self.files(name)?;
         let schema = crate::plan::schema_of(&self.columns, zone);
-        match format {
+        match self.location.format {
             Format::Parquet => columnar::provider(&files, &self.columns, &schema, state).await,
-            Format::Csv | Format::JsonLines => text::provider(format, files, &self.columns, &schema),
+            Format::Csv | Format::JsonLines => Ok(text::provider(&self.location, files, &self.columns, &schema)),
         }
     }
 
     /// Whether its files can be opened and have the columns of its contract.
     pub(super) fn check(&self, name: &TableName) -> Result<(), BackendError> {
-        let (format, files) = self.files(name)?;
-        files.iter().try_for_each(|path| match format {
+        self.files(name)?.iter().try_for_each(|path| match self.location.format {
             Format::Parquet => columnar::check(path, &self.columns),
-            Format::Csv | Format::JsonLines => text::check(format, path, &self.columns),
+            Format::Csv | Format::JsonLines => text::check(&self.location, path, &self.columns),
         })
     }
 }
 
-fn appended(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(ending);
-    PathBuf::from(name)
+fn matching(pattern: &str) -> Result<Vec<PathBuf>, BackendError> {
+    let wrong =
+        |error: &dyn std::fmt::Display| BackendError::author(format!("`{pattern}` cannot be searched: {error}"));
+    let mut paths = Vec::new();
+    for path in glob::glob(pattern).map_err(|error| wrong(&error))? {
+        paths.push(path.map_err(|error| wrong(&error))?);
+    }
+    Ok(paths)
 }
 
 fn listed(folder: &Path) -> Result<Vec<PathBuf>, BackendError> {

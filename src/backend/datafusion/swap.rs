@@ -7,6 +7,7 @@ use std::sync::Arc;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{TableProvider, provider_as_source};
+use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::{LogicalPlan, SubqueryAlias, TableScan};
 
 use super::{Embedded, failed};

@@ -2,7 +2,7 @@
 //! query asks for are read.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,16 +20,17 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 
 use super::convert::Conversion;
-use super::{Format, places, unreadable};
+use super::{places, unreadable};
 use crate::backend::BackendError;
 use crate::dialect::Column;
+use crate::source::{Format, Location};
 
 const BATCH_ROWS: usize = 8192;
 
 /// A source in text files.
 #[derive(Debug)]
 struct TextTable {
-    format: Format,
+    location: Location,
     files: Vec<PathBuf>,
     columns: Vec<Column>,
     schema: SchemaRef,
@@ -37,18 +38,18 @@ struct TextTable {
 
 /// The rows of text files in the types of a contract.
 pub(super) fn provider(
-    format: Format,
+    location: &Location,
     files: Vec<PathBuf>,
     columns: &[Column],
     schema: &SchemaRef,
-) -> Result<Arc<dyn TableProvider>, BackendError> {
-    Ok(Arc::new(TextTable { format, files, columns: columns.to_vec(), schema: schema.clone() }))
+) -> Arc<dyn TableProvider> {
+    Arc::new(TextTable { location: location.clone(), files, columns: columns.to_vec(), schema: schema.clone() })
 }
 
 /// Whether the file can be opened and has these columns.
-pub(super) fn check(format: Format, path: &Path, columns: &[Column]) -> Result<(), BackendError> {
-    match format {
-        Format::Csv => places(path, &header(path)?, columns).map(|_| ()),
+pub(super) fn check(location: &Location, path: &Path, columns: &[Column]) -> Result<(), BackendError> {
+    match location.format {
+        Format::Csv => csv_places(location, path, columns).map(|_| ()),
         _ => File::open(path).map(|_| ()).map_err(|error| unreadable(path, &error)),
     }
 }
@@ -79,7 +80,7 @@ impl TableProvider for TextTable {
         }
         let file = |path: &PathBuf| {
             let rows = TextFile {
-                format: self.format,
+                location: self.location.clone(),
                 path: path.clone(),
                 columns: columns.clone(),
                 conversions: conversions.clone(),
@@ -95,7 +96,7 @@ impl TableProvider for TextTable {
 /// One file, as a partition.
 #[derive(Debug)]
 struct TextFile {
-    format: Format,
+    location: Location,
     path: PathBuf,
     columns: Vec<Column>,
     conversions: Vec<Conversion>,
@@ -121,15 +122,16 @@ type Texts = Box<dyn Iterator<Item = Result<(usize, Vec<StringArray>), BackendEr
 
 impl TextFile {
     fn texts(&self) -> Result<Texts, BackendError> {
-        match self.format {
-            Format::Csv => csv(&self.path, &self.columns),
+        match self.location.format {
+            Format::Csv => csv(&self.location, &self.path, &self.columns),
             _ => json_lines(&self.path, &self.columns),
         }
     }
 
     fn typed(&self, texts: Texts) -> impl Iterator<Item = Result<RecordBatch, DataFusionError>> + Send + use<> {
         let (path, columns, conversions) = (self.path.clone(), self.columns.clone(), self.conversions.clone());
-        let (schema, first) = (self.schema.clone(), if self.format == Format::Csv { 2 } else { 1 });
+        let header = self.location.format == Format::Csv && self.location.header;
+        let (schema, first) = (self.schema.clone(), if header { 2 } else { 1 });
         let mut done = 0;
         texts.map(move |texts| {
             let (rows, texts) = texts.map_err(external)?;
@@ -162,28 +164,44 @@ fn external(error: BackendError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-fn open(path: &Path) -> Result<BufReader<File>, BackendError> {
-    let mut reader = BufReader::with_capacity(1 << 18, File::open(path).map_err(|error| unreadable(path, &error))?);
-    let bytes = reader.fill_buf().map_err(|error| unreadable(path, &error))?;
-    if bytes.starts_with(b"\xEF\xBB\xBF") {
+fn open(path: &Path) -> Result<BufReader<Box<dyn Read + Send>>, BackendError> {
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let packed = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
+    let bytes: Box<dyn Read + Send> =
+        if packed { Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
+    let mut reader = BufReader::with_capacity(1 << 18, bytes);
+    let start = reader.fill_buf().map_err(|error| unreadable(path, &error))?;
+    if start.starts_with(b"\xEF\xBB\xBF") {
         reader.consume(3);
     }
     Ok(reader)
 }
 
-/// The names in a CSV file's first record.
-fn header(path: &Path) -> Result<Vec<String>, BackendError> {
-    let format = datafusion::arrow::csv::reader::Format::default().with_header(true);
+/// The names in a CSV file's first record, and how many values it has.
+fn header(location: &Location, path: &Path) -> Result<Vec<String>, BackendError> {
+    let format = datafusion::arrow::csv::reader::Format::default();
+    let format = format.with_header(location.header).with_delimiter(location.delimiter);
     let wrong = |error| BackendError::author(format!("`{}` is not CSV: {error}", path.display()));
-    let (schema, _) = format.infer_schema(open(path)?, Some(0)).map_err(wrong)?;
+    let rows = usize::from(!location.header);
+    let (schema, _) = format.infer_schema(open(path)?, Some(rows)).map_err(wrong)?;
     Ok(schema.fields().iter().map(|field| field.name().trim().to_owned()).collect())
 }
 
-fn csv(path: &Path, columns: &[Column]) -> Result<Texts, BackendError> {
-    let header = header(path)?;
-    let places = places(path, &header, columns)?;
-    let fields: Vec<Field> = header.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
-    let builder = ReaderBuilder::new(Arc::new(Schema::new(fields))).with_header(true).with_batch_size(BATCH_ROWS);
+/// How many values a line of the file has, and the places of these columns among them; without a header they stand in the
+/// contract's order.
+fn csv_places(location: &Location, path: &Path, columns: &[Column]) -> Result<(usize, Vec<usize>), BackendError> {
+    let header = header(location, path)?;
+    if location.header {
+        return Ok((header.len(), places(path, &header, columns)?));
+    }
+    Err(BackendError::author(format!("`{}` has no header line, which reading by column names needs", path.display())))
+}
+
+fn csv(location: &Location, path: &Path, columns: &[Column]) -> Result<Texts, BackendError> {
+    let (width, places) = csv_places(location, path, columns)?;
+    let fields: Vec<Field> = (0..width).map(|at| Field::new(at.to_string(), DataType::Utf8, true)).collect();
+    let builder = ReaderBuilder::new(Arc::new(Schema::new(fields))).with_batch_size(BATCH_ROWS);
+    let builder = builder.with_header(location.header).with_delimiter(location.delimiter);
     let named = path.display().to_string();
     let reader = builder.with_projection(places.clone()).build_buffered(open(path)?);
     let reader = reader.map_err(|error| BackendError::author(format!("`{named}` is not CSV: {error}")))?;
