@@ -29,8 +29,20 @@ pub mod variant;
 /// Date and time formats: models and AUTO detection, reading and writing.
 pub mod format;
 
+/// Exact arithmetic.
+pub mod arithmetic;
+
+/// Casts.
+pub mod cast;
+
+/// The type in which two types meet.
+pub mod coerce;
+
 /// Snowflake's functions by family, and the honest table of them.
 pub mod functions;
+
+/// Type names of the SQL text → [`SqlType`].
+mod declared;
 
 /// Rules between binding and optimising, and the planning of operators by type.
 mod analyze;
@@ -40,9 +52,6 @@ mod lex;
 
 /// Tokens → AST.
 mod parse;
-
-/// Type names of the SQL text → [`SqlType`].
-mod declared;
 
 /// AST → bound plan.
 mod plan;

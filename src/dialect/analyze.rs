@@ -5,12 +5,23 @@ use std::sync::Arc;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 
+/// Comparisons, conditions and results of mixed types, expression by expression.
+mod mixed;
+
+/// The planner of operators.
+mod operators;
+
+/// The rule over whole plans.
+mod rule;
+
 /// Planners of operators and accesses, asked in order before DataFusion's own.
 pub(super) fn planners() -> Vec<Arc<dyn ExprPlanner>> {
-    Vec::new()
+    vec![Arc::new(operators::Operators)]
 }
 
 /// The rules that a bound plan goes through, in order.
 pub(super) fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    Analyzer::new().rules
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(rule::Types)];
+    rules.extend(Analyzer::new().rules);
+    rules
 }

@@ -9,6 +9,7 @@ use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
+use super::cast::Target;
 use super::types::{MAX_PRECISION, SqlType, VectorElement};
 
 /// Key of a field's metadata under which the full Snowflake type of a cast stands, such as `VARCHAR(3)`.
@@ -118,4 +119,26 @@ fn vector_element(name: &str) -> Option<VectorElement> {
         "INT" | "INTEGER" => Some(VectorElement::Int),
         _ => None,
     }
+}
+
+/// What a cast to a field casts to: the declared type where there is one, else the type that rests so.
+pub(super) fn target(field: &Field) -> Option<Target> {
+    match field.metadata().get(TYPE) {
+        Some(text) => parse_target(text),
+        None => SqlType::of(field.data_type()).map(Target::from),
+    }
+}
+
+fn parse_target(text: &str) -> Option<Target> {
+    let number = || text.split_once('(')?.1.strip_suffix(')')?.parse().ok();
+    let named = |name: &str| text.strip_prefix(name).is_some_and(|rest| rest.starts_with('('));
+    if named("BINARY") {
+        return Some(Target { bytes: number(), ..SqlType::Binary.into() });
+    }
+    for kind in [SqlType::Time, SqlType::TimestampNtz, SqlType::TimestampLtz, SqlType::TimestampTz] {
+        if named(&kind.to_string()) {
+            return Some(Target { fraction: u8::try_from(number()?).ok()?, ..kind.into() });
+        }
+    }
+    parse_type(text).map(Target::from)
 }

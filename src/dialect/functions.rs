@@ -10,8 +10,11 @@ use hashbrown::{HashMap, HashSet};
 /// A scalar function from its parts.
 mod scalar;
 
+/// Operators by type.
+pub(super) mod operator;
+
 /// IFF, NVL, DECODE and the like.
-mod conditional;
+pub(super) mod conditional;
 
 /// TO_ and TRY_TO_ functions.
 mod conversion;

@@ -5,7 +5,7 @@
 //!
 //! | Snowflake | Arrow |
 //! | --- | --- |
-//! | `NUMBER(p, s)` | `Int64` where a plain integer column says so, else `Decimal128(p, s)` |
+//! | `NUMBER(p, s)` | `Decimal128(p, s)`; also `Int64` where integers come so (literals, counts, files) |
 //! | `FLOAT` | `Float64` |
 //! | `VARCHAR`, `BINARY`, `BOOLEAN` | `Utf8`, `Binary`, `Boolean` |
 //! | `DATE`, `TIME` | `Date32`, `Time64(ns)` |
@@ -92,7 +92,6 @@ impl SqlType {
     /// The Arrow type that values of this type rest in. `zone` is the session's time zone, for TIMESTAMP_LTZ.
     pub fn arrow(self, zone: &str) -> DataType {
         match self {
-            Self::Number { precision: MAX_PRECISION, scale: 0 } => DataType::Int64,
             Self::Number { precision, scale } => DataType::Decimal128(precision, scale as i8),
             Self::Float => DataType::Float64,
             Self::Varchar(_) => DataType::Utf8,

@@ -4,10 +4,10 @@
 use super::Function;
 
 /// The parts that have names, such as `month` and its aliases.
-mod part;
+pub(super) mod part;
 
 /// Arguments and results.
-mod value;
+pub(super) mod value;
 
 /// DATE_PART and the functions of single parts.
 mod extract;

@@ -30,13 +30,13 @@ pub(super) fn dated(shape: &Shape<'_>, index: usize) -> Result<SqlType> {
 }
 
 /// An argument of dates or times.
-pub(super) struct Dates {
+pub(in super::super) struct Dates {
     moments: Moments,
     constant: bool,
 }
 
 impl Dates {
-    pub(super) fn of(call: &Call<'_>, index: usize) -> Result<Self> {
+    pub(in super::super) fn of(call: &Call<'_>, index: usize) -> Result<Self> {
         let column = call.column(index)?;
         let constant = column.is_constant();
         let array = column.array();
@@ -53,11 +53,11 @@ impl Dates {
         Ok(Self { moments: Moments::of(&array, zone_name)?, constant })
     }
 
-    pub(super) fn get(&self, row: usize) -> Option<Moment> {
+    pub(in super::super) fn get(&self, row: usize) -> Option<Moment> {
         self.moments.get(if self.constant { 0 } else { row })
     }
 
-    pub(super) fn utc(&self, row: usize) -> Option<i64> {
+    pub(in super::super) fn utc(&self, row: usize) -> Option<i64> {
         self.moments.utc(if self.constant { 0 } else { row })
     }
 }
@@ -98,7 +98,7 @@ pub(super) fn constant_part(shape: &Shape<'_>, index: usize) -> Result<Option<Pa
 }
 
 /// A column of dates or times in the making.
-pub(super) struct Results {
+pub(in super::super) struct Results {
     kind: SqlType,
     data_type: DataType,
     name: String,
@@ -108,7 +108,7 @@ pub(super) struct Results {
 }
 
 impl Results {
-    pub(super) fn new(call: &Call<'_>) -> Result<Self> {
+    pub(in super::super) fn new(call: &Call<'_>) -> Result<Self> {
         Ok(Self {
             kind: SqlType::of(call.returns).unwrap_or(SqlType::Null),
             data_type: call.returns.clone(),
@@ -119,11 +119,11 @@ impl Results {
         })
     }
 
-    pub(super) fn kind(&self) -> SqlType {
+    pub(in super::super) fn kind(&self) -> SqlType {
         self.kind
     }
 
-    pub(super) fn push_null(&mut self) {
+    pub(in super::super) fn push_null(&mut self) {
         self.values.push(None);
         if self.kind == SqlType::TimestampTz {
             self.offsets.push(0);
@@ -135,7 +135,7 @@ impl Results {
     }
 
     /// Adds what the wall clock shows; a TIMESTAMP_TZ without an offset is local to the session's zone.
-    pub(super) fn push(&mut self, moment: Moment) -> Result<()> {
+    pub(in super::super) fn push(&mut self, moment: Moment) -> Result<()> {
         let value = match self.kind {
             SqlType::Date => i32::try_from(moment.days).ok().map(i64::from),
             SqlType::Time => Some(moment.nanos.rem_euclid(DAY)),
@@ -156,7 +156,7 @@ impl Results {
     }
 
     /// Adds an instant.
-    pub(super) fn push_utc(&mut self, utc: i64, offset: i32) -> Result<()> {
+    pub(in super::super) fn push_utc(&mut self, utc: i64, offset: i32) -> Result<()> {
         self.values.push(Some(utc));
         if self.kind == SqlType::TimestampTz {
             self.offsets.push(offset);
@@ -164,7 +164,7 @@ impl Results {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<ArrayRef> {
+    pub(in super::super) fn finish(self) -> Result<ArrayRef> {
         let values = self.values;
         Ok(match self.kind {
             SqlType::Date => Arc::new(values.into_iter().map(|v| v.map(|v| v as i32)).collect::<Date32Array>()),

@@ -1,0 +1,127 @@
+//! The rule that makes a bound plan one of Snowflake's types before DataFusion coerces what is left.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, DFSchema, Result};
+use datafusion::logical_expr::expr::Sort;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection, Union};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::utils::NamePreserver;
+
+use super::mixed::{Mixed, common_type};
+use crate::dialect::session::SessionParameters;
+use crate::dialect::types::SqlType;
+
+/// Casts, comparisons and mixed types as Snowflake has them.
+#[derive(Debug)]
+pub(super) struct Types;
+
+impl AnalyzerRule for Types {
+    fn name(&self) -> &str {
+        "snowflake_types"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let zone = SessionParameters::of(config).timezone.clone();
+        Ok(plan.transform_up_with_subqueries(|plan| node(plan, &zone))?.data)
+    }
+}
+
+fn node(plan: LogicalPlan, zone: &str) -> Result<Transformed<LogicalPlan>> {
+    let mut schema = merge_schema(&plan.inputs());
+    if let LogicalPlan::TableScan(scan) = &plan {
+        schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+    }
+    let mixed = Mixed { schema: &schema, zone };
+    let names = NamePreserver::new(&plan);
+    let plan = plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(mixed.all(expr)?.update_data(|expr| name.restore(expr)))
+    })?;
+    plan.map_data(|plan| whole(plan, mixed))?.map_data(LogicalPlan::recompute_schema)
+}
+
+/// What a node needs beyond its expressions.
+fn whole(plan: LogicalPlan, mixed: Mixed<'_>) -> Result<LogicalPlan> {
+    match plan {
+        LogicalPlan::Filter(mut filter) => {
+            filter.predicate = mixed.condition(filter.predicate)?;
+            Ok(LogicalPlan::Filter(filter))
+        }
+        LogicalPlan::Join(mut join) => {
+            let pairs = std::mem::take(&mut join.on).into_iter();
+            join.on = pairs.map(|(left, right)| mixed.compared(left, right)).collect::<Result<_>>()?;
+            join.filter = join.filter.map(|filter| mixed.condition(filter)).transpose()?;
+            Ok(LogicalPlan::Join(join))
+        }
+        LogicalPlan::Sort(mut sort) => {
+            sort.expr = sort.expr.into_iter().map(|key| sort_key(key, mixed)).collect::<Result<_>>()?;
+            Ok(LogicalPlan::Sort(sort))
+        }
+        LogicalPlan::Union(union) => Ok(LogicalPlan::Union(alike(union, mixed.zone)?)),
+        LogicalPlan::RecursiveQuery(mut query) => {
+            query.recursive_term = stepped(query.recursive_term, query.static_term.schema())?;
+            Ok(LogicalPlan::RecursiveQuery(query))
+        }
+        other => Ok(other),
+    }
+}
+
+/// Semi-structured values are ordered by their keys.
+fn sort_key(key: Sort, mixed: Mixed<'_>) -> Result<Sort> {
+    let semi_structured = mixed.sql_type(&key.expr).is_ok_and(SqlType::is_semi_structured);
+    Ok(if semi_structured { Sort { expr: mixed.key(key.expr)?, ..key } } else { key })
+}
+
+/// The inputs of a UNION with columns of the same types.
+fn alike(union: Union, zone: &str) -> Result<Union> {
+    let count = union.schema.fields().len();
+    let mut kinds = Vec::with_capacity(count);
+    for index in 0..count {
+        let types: Vec<_> = union.inputs.iter().map(|input| input.schema().field(index).data_type().clone()).collect();
+        kinds.push(common_type(&types)?);
+    }
+    if kinds.iter().all(Option::is_none) {
+        return Ok(union);
+    }
+    let cast = |input: Arc<LogicalPlan>| {
+        let mixed = Mixed { schema: input.schema(), zone };
+        let columns = input.schema().columns().into_iter().zip(&kinds);
+        let exprs = columns.map(|(column, kind)| match kind {
+            None => Ok(Expr::Column(column)),
+            Some(kind) => renamed(mixed.cast_to(Expr::Column(column.clone()), *kind)?, column),
+        });
+        let exprs = exprs.collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(exprs, Arc::clone(&input))?)))
+    };
+    let inputs = union.inputs.into_iter().map(cast).collect::<Result<Vec<_>>>()?;
+    Union::try_new_with_loose_types(inputs)
+}
+
+fn renamed(expr: Expr, column: Column) -> Result<Expr> {
+    Ok(match expr {
+        Expr::Column(_) => expr,
+        expr => expr.alias_qualified(column.relation, column.name),
+    })
+}
+
+/// The step of a recursive query with the types that its start has.
+fn stepped(step: Arc<LogicalPlan>, start: &DFSchema) -> Result<Arc<LogicalPlan>> {
+    let fields = start.fields().iter().zip(step.schema().fields());
+    if fields.clone().all(|(start, step)| start.data_type() == step.data_type()) {
+        return Ok(step);
+    }
+    let columns = step.schema().columns().into_iter().zip(start.fields());
+    let exprs = columns.map(|(column, field)| {
+        let expr = Expr::Column(column.clone());
+        match expr.get_type(step.schema())? == *field.data_type() {
+            true => Ok(expr),
+            false => renamed(Expr::Cast(Cast::new(Box::new(expr), field.data_type().clone())), column),
+        }
+    });
+    let exprs = exprs.collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(exprs, Arc::clone(&step))?)))
+}
