@@ -157,8 +157,8 @@ fn result(shape: &Shape<'_>, operator: Operator) -> Result<DataType> {
                 SqlType::Date | SqlType::Varchar(_) | SqlType::Variant | SqlType::Null => {
                     SqlType::TimestampNtz.arrow(shape.zone)
                 }
-                kind @ (SqlType::Time | SqlType::TimestampNtz | SqlType::TimestampLtz | SqlType::TimestampTz) => {
-                    kind.arrow(shape.zone)
+                SqlType::Time | SqlType::TimestampNtz | SqlType::TimestampLtz | SqlType::TimestampTz => {
+                    shape.types[dated].clone()
                 }
                 _ => return plan_err!("an INTERVAL is added to dates and times, not to {}", shape.sql_type(dated)),
             }
