@@ -14,7 +14,7 @@ use regex::Regex;
 
 use crate::diagnostic::Diagnostic;
 use crate::text::derived::{Derived, Part};
-use crate::text::files::{Files, within};
+use crate::text::files::Files;
 use crate::text::{SourceFile, Spanned};
 
 /// What went wrong in a template, told to its author.
@@ -249,15 +249,8 @@ fn environment(files: &Arc<Files>, macros: &Arc<Macros>) -> Environment<'static>
         Err(Error::new(ErrorKind::InvalidOperation, fault::SECRET))
     });
     environment.set_path_join_callback(|name, parent| {
-        let folder = parent.rsplit_once('/').map_or("sql", |(folder, _)| folder);
-        let base = if name.starts_with("sql/") {
-            ""
-        } else if name.starts_with('.') {
-            folder
-        } else {
-            "sql"
-        };
-        within("sql", base, name).unwrap_or_else(|| format!("{}{name}", fault::OUTSIDE)).into()
+        // A name with a NUL is no file's, so that what leads out of `sql/` is not found.
+        fault::included_path(name, parent).unwrap_or_else(|| "\0".to_owned()).into()
     });
     let (files, macros) = (Arc::clone(files), Arc::clone(macros));
     environment.set_loader(move |name| {

@@ -7,11 +7,24 @@ use crate::diagnostic::Diagnostic;
 use crate::name::nearest;
 use crate::text::Span;
 use crate::text::derived::Derived;
+use crate::text::files::within;
 
 /// What minijinja's error says when a template asks for a secret.
 pub(super) const SECRET: &str = "secrets are never written into SQL";
-/// What marks the name of an included file that is not inside `sql/`.
-pub(super) const OUTSIDE: &str = "<outside>";
+
+/// The file of `sql/` that an `include` names: from the folder of the including file where it starts with a dot, else from
+/// `sql/`. None where it leads out.
+pub(super) fn included_path(name: &str, parent: &str) -> Option<String> {
+    let folder = parent.rsplit_once('/').map_or("sql", |(folder, _)| folder);
+    let base = if name.starts_with("sql/") {
+        ""
+    } else if name.starts_with('.') {
+        folder
+    } else {
+        "sql"
+    };
+    within("sql", base, name)
+}
 
 /// The template that was rendered, to find places in.
 pub(super) struct Faults<'a> {
@@ -29,7 +42,11 @@ impl Faults<'_> {
         let span = self.span(error);
         let detail = error.detail().unwrap_or_default().to_owned();
         match error.kind() {
-            ErrorKind::UndefinedError => self.undefined(&expression(span.text()), span),
+            ErrorKind::UndefinedError => {
+                let expression = undefined_expression(error, &span);
+                let span = nearest_place(&span, &expression);
+                self.undefined(&expression, span)
+            }
             ErrorKind::SyntaxError => Diagnostic::error(
                 "template-syntax",
                 format!("this template is not complete or not well formed: {detail}"),
@@ -58,7 +75,8 @@ impl Faults<'_> {
     /// The undefined variable that an error is about, to be taken for something so that the rest can be looked at.
     pub(super) fn undefined_name(&self, error: &Error) -> Option<String> {
         let error = innermost(error);
-        (error.kind() == ErrorKind::UndefinedError).then(|| root(&expression(self.span(error).text())).to_owned())
+        (error.kind() == ErrorKind::UndefinedError)
+            .then(|| root(&undefined_expression(error, &self.span(error))).to_owned())
     }
 
     /// The diagnostic for an undefined expression.
@@ -106,14 +124,16 @@ impl Faults<'_> {
 
     fn not_found(&self, detail: &str, span: Span) -> Diagnostic {
         let name = quoted(detail).unwrap_or(detail);
-        if let Some(path) = name.strip_prefix(OUTSIDE) {
-            let message = format!("`{path}` leads out of the folder `sql/`");
+        let parent =
+            if span.file == *self.template.source() { STEP } else { span.file.path().to_str().unwrap_or(STEP) };
+        let Some(path) = included_path(name, parent) else {
+            let message = format!("`{name}` leads out of the folder `sql/`");
             return Diagnostic::error("path-outside-sql", message)
                 .at(span)
                 .hint("only files inside `sql/` can be included");
-        }
-        let diagnostic = Diagnostic::error("missing-include", format!("there is no file `{name}` to include")).at(span);
-        diagnostic.did_you_mean(self.templates.files.nearest(name))
+        };
+        let diagnostic = Diagnostic::error("missing-include", format!("there is no file `{path}` to include")).at(span);
+        diagnostic.did_you_mean(self.templates.files.nearest(&path))
     }
 
     fn span(&self, error: &Error) -> Span {
@@ -143,6 +163,19 @@ fn innermost(error: &Error) -> &Error {
     inner
 }
 
+/// The expression that was undefined: minijinja names it in backticks, else it is what the place covers.
+fn undefined_expression(error: &Error, span: &Span) -> String {
+    let named = error.detail().and_then(|detail| detail.split('`').nth(1));
+    named.map_or_else(|| expression(span.text()), str::to_owned)
+}
+
+/// Where an expression stands: inside the place, or the last time before it, as in `name | filter`.
+fn nearest_place(span: &Span, expression: &str) -> Span {
+    let inside = span.text().find(expression).map(|at| span.start + at);
+    let found = inside.or_else(|| span.file.text()[..span.start].rfind(expression));
+    found.map_or_else(|| span.clone(), |start| span.file.span(start..start + expression.len()))
+}
+
 /// The expression of a place that may cover its delimiters as well.
 fn expression(text: &str) -> String {
     text.trim().trim_start_matches("{{").trim_end_matches("}}").trim_matches(['-', ' ', '\n']).to_owned()
@@ -158,8 +191,10 @@ fn root(expression: &str) -> &str {
 
 /// The first quoted word of a message of minijinja's: `filter foo is unknown` and `template "x" does not exist`.
 fn quoted(detail: &str) -> Option<&str> {
-    if let Some((_, rest)) = detail.split_once('"') {
-        return rest.split_once('"').map(|(name, _)| name);
+    for quote in ['"', '\''] {
+        if let Some((_, rest)) = detail.split_once(quote) {
+            return rest.split_once(quote).map(|(name, _)| name);
+        }
     }
     let mut words = detail.split(' ');
     match (words.next(), words.next(), words.next(), words.next()) {

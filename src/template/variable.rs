@@ -72,7 +72,7 @@ impl Variables {
 
     /// The variables as minijinja takes them.
     pub(super) fn context(&self) -> Jinja {
-        self.by_name.iter().map(|(name, value)| (name.clone(), value.jinja())).collect()
+        Jinja::from_pairs(self.by_name.iter().map(|(name, value)| (name.clone(), value.jinja())))
     }
 }
 
@@ -120,7 +120,7 @@ impl Variable {
             Self::Date(text) => Jinja::from_object(Written { kind: Kind::Date, text: text.clone() }),
             Self::Timestamp(text) => Jinja::from_object(Written { kind: Kind::Timestamp, text: text.clone() }),
             Self::List(items) => Jinja::from(items.iter().map(Self::jinja).collect::<Vec<_>>()),
-            Self::Map(entries) => entries.iter().map(|(key, value)| (key.clone(), value.jinja())).collect(),
+            Self::Map(entries) => Jinja::from_pairs(entries.iter().map(|(key, value)| (key.clone(), value.jinja()))),
             Self::Unknown => Jinja::from_object(Unknown),
         }
     }
@@ -257,11 +257,14 @@ fn refuse<T>(message: impl Into<String>) -> Result<T, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message.into()))
 }
 
+fn defined(value: &Jinja) -> Result<(), Error> {
+    // An attribute is asked for because minijinja's own error knows which expression was undefined.
+    if value.is_undefined() { value.get_attr("value").map(|_| ()) } else { Ok(()) }
+}
+
 /// Writes a value as an SQL literal, and text that is SQL already as it is.
 pub(super) fn write_literal(out: &mut Output<'_>, value: &Jinja) -> Result<(), Error> {
-    if value.is_undefined() {
-        return Err(Error::from(ErrorKind::UndefinedError));
-    }
+    defined(value)?;
     out.write_str(&sql(value)?).map_err(Error::from)
 }
 
@@ -308,6 +311,7 @@ fn number(value: &Jinja) -> Result<String, Error> {
 
 /// `| raw`: the text itself.
 pub(super) fn raw(value: &Jinja) -> Result<Jinja, Error> {
+    defined(value)?;
     match value.kind() {
         ValueKind::String | ValueKind::Number | ValueKind::Bool => Ok(Jinja::from_safe_string(value.to_string())),
         _ if value.downcast_object_ref::<Written>().is_some() => Ok(Jinja::from_safe_string(value.to_string())),
@@ -318,6 +322,7 @@ pub(super) fn raw(value: &Jinja) -> Result<Jinja, Error> {
 
 /// `| ident`: an identifier, its parts divided by dots; a list gives several, comma-separated.
 pub(super) fn identifier(value: &Jinja) -> Result<Jinja, Error> {
+    defined(value)?;
     if value.downcast_object_ref::<Unknown>().is_some() {
         return Ok(value.clone());
     }
@@ -341,6 +346,7 @@ pub(super) fn identifier(value: &Jinja) -> Result<Jinja, Error> {
 
 /// `| date`: text such as `2026-11-01` as a date.
 pub(super) fn date(value: &Jinja) -> Result<Jinja, Error> {
+    defined(value)?;
     let text = value.to_string();
     match text.get(..10).map(Variable::from_text) {
         Some(Variable::Date(day)) => Ok(Variable::Date(day).jinja()),
@@ -350,6 +356,7 @@ pub(super) fn date(value: &Jinja) -> Result<Jinja, Error> {
 
 /// `| timestamp`: text such as `2026-11-01 04:00:00` as a timestamp.
 pub(super) fn timestamp(value: &Jinja) -> Result<Jinja, Error> {
+    defined(value)?;
     let text = value.to_string();
     match Variable::from_text(&text) {
         Variable::Date(day) => Ok(Variable::Timestamp(format!("{day} 00:00:00")).jinja()),
