@@ -8,6 +8,9 @@ pub mod name;
 /// The author's text and places in it.
 pub mod text;
 
+/// Deep types behind an interface, for the compiler's sake.
+pub mod opaque;
+
 /// What is wrong with what the author wrote, as data.
 pub mod diagnostic;
 

@@ -32,6 +32,7 @@ use super::{Attempt, Backend, BackendError, Built, Keep, Remedy};
 use crate::dialect::Dialect;
 use crate::dialect::session::SessionParameters;
 use crate::name::{Name, TableName};
+use crate::opaque::Opaque;
 use crate::plan::{Hash, InputTable, Origin, PlannedStep, Query, StepId, Work, step::columns_text};
 use crate::warehouse::{self, Change, Snapshot, Staged, StoredColumn, Warehouse};
 use source::{Marks, Sources};
@@ -95,7 +96,7 @@ pub struct Limits {
 #[derive(Debug)]
 enum Held {
     /// A query that its readers take over.
-    Query(Arc<LogicalPlan>),
+    Query(Opaque<LogicalPlan>),
     /// Rows in memory, or spilled.
     Rows(Arc<shared::Shared>),
     /// A table written aside.
@@ -105,7 +106,7 @@ enum Held {
 /// DataFusion over the local warehouse.
 pub struct Embedded {
     tables: LocalTables,
-    state: SessionState,
+    state: Opaque<SessionState>,
     zone: String,
     limits: Limits,
     snapshot: RwLock<Snapshot>,
@@ -117,7 +118,7 @@ impl Embedded {
     pub fn new(tables: LocalTables, dialect: &Dialect, limits: Limits) -> Result<Self, BackendError> {
         let zone = SessionParameters::of(dialect.state().config_options()).timezone.clone();
         let snapshot = RwLock::new(tables.warehouse.snapshot().map_err(of_warehouse)?);
-        let state = executing(dialect, &limits)?;
+        let state = Opaque::new(executing(dialect, &limits)?);
         Ok(Self { tables, state, zone, limits, snapshot, held: Mutex::default() })
     }
 
@@ -173,7 +174,7 @@ impl Embedded {
         let plan = self.with_rows(&query.plan).await?;
         match keep {
             Keep::Inline | Keep::View(_) => {
-                self.hold(&step.id, Held::Query(Arc::new(plan)));
+                self.hold(&step.id, Held::Query(plan));
                 Ok(Built { rows: None })
             }
             Keep::Share => {

@@ -17,6 +17,7 @@ use crate::dialect::types::{MAX_PRECISION, SqlType};
 use crate::dialect::{Column, Dialect, Statement, Tables};
 use crate::job::Step;
 use crate::name::{Name, TableName, nearest};
+use crate::opaque::Opaque;
 use crate::text::{Span, Spanned};
 
 /// Binds every step, and gives the plan with the problems found.
@@ -35,7 +36,7 @@ pub fn bind(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (
             plan.steps[at].tests[place].query = query;
         }
         let step = &mut plan.steps[at];
-        step.work = Work::Query(Query { sql: text.rendered.text().to_owned(), plan: bound.plan });
+        step.work = Work::Query(Query { sql: text.rendered.text().to_owned(), plan: Opaque::new(bound.plan) });
         step.columns = bound.columns;
         step.schema = bound.schema;
     }
@@ -213,7 +214,7 @@ impl Binder<'_> {
         }
         let tables = self.named(inputs)?;
         let plan = self.statement(&text.statement, &tables, &|_| text.test.span.clone())?;
-        Some(Query { sql: text.statement.text().to_owned(), plan })
+        Some(Query { sql: text.statement.text().to_owned(), plan: Opaque::new(plan) })
     }
 }
 

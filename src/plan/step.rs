@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::StepId;
 use crate::dialect::Column;
 use crate::name::TableName;
+use crate::opaque::Opaque;
 use crate::rule::Test;
 use crate::text::{Span, Spanned};
 
@@ -53,7 +54,7 @@ pub struct Query {
     /// The text, rendered.
     pub sql: String,
     /// The bound plan, over [`InputTable`]s.
-    pub plan: LogicalPlan,
+    pub plan: Opaque<LogicalPlan>,
 }
 
 /// How patient a run is with a step.

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::backend::{Attempt, BackendError, Built, Remedy};
 use crate::name::TableName;
+use crate::opaque::Opaque;
 use crate::plan::{Input, Node, Origin, PlannedStep, PlannedTest, Query, Work};
 use crate::rule::{Bound, Rule, Severity, Test, Threshold};
 use crate::text::{SourceFile, Spanned};
@@ -84,7 +85,7 @@ impl Backend for Scripted {
 }
 
 fn query() -> Query {
-    Query { sql: "select 1".to_owned(), plan: LogicalPlanBuilder::empty(true).build().expect("a plan") }
+    Query { sql: "select 1".to_owned(), plan: Opaque::new(LogicalPlanBuilder::empty(true).build().expect("a plan")) }
 }
 
 /// `job.step` reads the named steps and publishes where its name starts with `t`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
 use futures::StreamExt;
@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::{Embedded, failed, of_warehouse};
 use crate::backend::BackendError;
+use crate::opaque::Opaque;
 use crate::warehouse::{Staged, Writer};
 
 /// Batches that a partition may be ahead of whoever takes them.
@@ -26,10 +27,16 @@ pub(super) struct Streams {
 
 impl Embedded {
     /// Starts a plan whose inputs have rows.
-    pub(super) async fn streams(&self, plan: &LogicalPlan) -> Result<Streams, BackendError> {
-        let plan = self.state.optimizer().optimize(plan.clone(), &self.state, |_, _| {}).map_err(failed)?;
-        let planned = self.state.query_planner().create_physical_plan(&plan, &self.state).await.map_err(failed)?;
-        start(planned, self)
+    pub(super) async fn streams(&self, plan: &Opaque<LogicalPlan>) -> Result<Streams, BackendError> {
+        let plan = self.optimized(plan)?;
+        let planner = Arc::clone(self.state.query_planner());
+        let planning = planner.create_physical_plan(&plan, &*self.state);
+        start(planning.await.map_err(failed)?, self)
+    }
+
+    fn optimized(&self, plan: &LogicalPlan) -> Result<Opaque<LogicalPlan>, BackendError> {
+        let state: &SessionState = &self.state;
+        state.optimizer().optimize(plan.clone(), state, |_, _| {}).map(Opaque::new).map_err(failed)
     }
 }
 

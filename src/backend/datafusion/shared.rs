@@ -2,16 +2,16 @@
 //! spill file.
 
 use std::fs::File;
+use std::future::ready;
 use std::io::{BufReader, BufWriter};
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
-use datafusion::catalog::{MemTable, Session};
+use datafusion::catalog::Session;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::{TableProvider, TableType};
 use datafusion::execution::SpillFile;
@@ -21,6 +21,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures::future::BoxFuture;
 
 use super::execute::Streams;
 use super::{Limits, failed};
@@ -113,7 +114,19 @@ fn fitted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, DataFu
     Ok(RecordBatch::try_new(schema.clone(), columns?)?)
 }
 
-#[async_trait]
+impl Shared {
+    fn plan(
+        &self,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let part = |rows: Held| Arc::new(Part { schema: self.schema.clone(), rows }) as Arc<dyn PartitionStream>;
+        let mut parts: Vec<_> = self.parts().into_iter().map(|batches| part(Held::Batches(batches))).collect();
+        parts.extend(self.spilled.iter().map(|file| part(Held::File(file.clone()))));
+        Ok(Arc::new(StreamingTableExec::try_new(self.schema.clone(), parts, projection, None, false, limit)?))
+    }
+}
+
 impl TableProvider for Shared {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
@@ -123,21 +136,21 @@ impl TableProvider for Shared {
         TableType::Temporary
     }
 
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+    fn scan<'a, 'b, 'c, 'd, 'e>(
+        &'a self,
+        _: &'b dyn Session,
+        projection: Option<&'c Vec<usize>>,
+        _: &'d [Expr],
         limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let Some(spilled) = &self.spilled else {
-            let table = MemTable::try_new(self.schema.clone(), self.parts())?;
-            return table.scan(state, projection, filters, limit).await;
-        };
-        let part = |rows: Held| Arc::new(Part { schema: self.schema.clone(), rows }) as Arc<dyn PartitionStream>;
-        let mut parts: Vec<_> = self.parts().into_iter().map(|batches| part(Held::Batches(batches))).collect();
-        parts.push(part(Held::File(spilled.clone())));
-        Ok(Arc::new(StreamingTableExec::try_new(self.schema.clone(), parts, projection, None, false, limit)?))
+    ) -> BoxFuture<'e, Result<Arc<dyn ExecutionPlan>, DataFusionError>>
+    where
+        'a: 'e,
+        'b: 'e,
+        'c: 'e,
+        'd: 'e,
+        Self: 'e,
+    {
+        Box::pin(ready(self.plan(projection, limit)))
     }
 }
 

@@ -12,18 +12,19 @@ use datafusion::logical_expr::{LogicalPlan, SubqueryAlias, TableScan};
 
 use super::{Embedded, failed};
 use crate::backend::BackendError;
+use crate::opaque::Opaque;
 use crate::plan::{InputTable, Origin};
 
 /// What an input stands for.
 #[derive(Clone)]
 pub(super) enum Rows {
     Table(Arc<dyn TableProvider>),
-    Plan(Arc<LogicalPlan>),
+    Plan(Opaque<LogicalPlan>),
 }
 
 impl Embedded {
     /// The plan with rows in the place of every input.
-    pub(super) async fn with_rows(&self, plan: &LogicalPlan) -> Result<LogicalPlan, BackendError> {
+    pub(super) async fn with_rows(&self, plan: &Opaque<LogicalPlan>) -> Result<Opaque<LogicalPlan>, BackendError> {
         let mut rows: HashMap<Origin, Rows> = HashMap::new();
         for table in inputs(plan)? {
             if !rows.contains_key(&table.origin) {
@@ -31,18 +32,22 @@ impl Embedded {
                 rows.insert(table.origin, found);
             }
         }
-        let swapped = plan.clone().transform_up_with_subqueries(|node| match node {
-            LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<InputTable>() {
-                Some(table) => match rows.get(&table.origin) {
-                    Some(rows) => swap(scan.clone(), rows).map(Transformed::yes),
-                    None => Err(DataFusionError::Internal(format!("no rows for `{}`", scan.table_name))),
-                },
-                None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
-            },
-            other => other.recompute_schema().map(Transformed::yes),
-        });
-        swapped.map(|plan| plan.data).map_err(failed)
+        swapped(plan, &rows).map(Opaque::new).map_err(failed)
     }
+}
+
+fn swapped(plan: &LogicalPlan, rows: &HashMap<Origin, Rows>) -> Result<LogicalPlan, DataFusionError> {
+    let swapped = plan.clone().transform_up_with_subqueries(|node| match node {
+        LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<InputTable>() {
+            Some(table) => match rows.get(&table.origin) {
+                Some(rows) => swap(scan.clone(), rows).map(Transformed::yes),
+                None => Err(DataFusionError::Internal(format!("no rows for `{}`", scan.table_name))),
+            },
+            None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
+        },
+        other => other.recompute_schema().map(Transformed::yes),
+    });
+    Ok(swapped?.data)
 }
 
 /// The inputs that a plan reads, in subqueries too.
@@ -67,6 +72,8 @@ fn swap(scan: TableScan, rows: &Rows) -> Result<LogicalPlan, DataFusionError> {
             TableScan::try_new(scan.table_name, source, scan.projection, scan.filters, scan.fetch)
                 .map(LogicalPlan::TableScan)
         }
-        Rows::Plan(plan) => SubqueryAlias::try_new(plan.clone(), scan.table_name).map(LogicalPlan::SubqueryAlias),
+        Rows::Plan(plan) => {
+            SubqueryAlias::try_new(Arc::new(LogicalPlan::clone(plan)), scan.table_name).map(LogicalPlan::SubqueryAlias)
+        }
     }
 }

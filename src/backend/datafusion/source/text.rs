@@ -2,11 +2,11 @@
 //! query asks for are read.
 
 use std::fs::File;
+use std::future::ready;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StringBuilder};
 use datafusion::arrow::csv::ReaderBuilder;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -18,6 +18,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures::future::BoxFuture;
 
 use super::convert::Conversion;
 use super::{places, unreadable};
@@ -54,21 +55,10 @@ pub(super) fn check(location: &Location, path: &Path, columns: &[Column]) -> Res
     }
 }
 
-#[async_trait]
-impl TableProvider for TextTable {
-    fn schema(&self) -> SchemaRef {
-        self.schema.clone()
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    async fn scan(
+impl TextTable {
+    fn plan(
         &self,
-        _: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.columns.len()).collect());
@@ -90,6 +80,33 @@ impl TableProvider for TextTable {
         };
         let partitions = self.files.iter().map(file).collect();
         Ok(Arc::new(StreamingTableExec::try_new(schema.clone(), partitions, None, None, false, limit)?))
+    }
+}
+
+impl TableProvider for TextTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn scan<'a, 'b, 'c, 'd, 'e>(
+        &'a self,
+        _: &'b dyn Session,
+        projection: Option<&'c Vec<usize>>,
+        _: &'d [Expr],
+        limit: Option<usize>,
+    ) -> BoxFuture<'e, Result<Arc<dyn ExecutionPlan>, DataFusionError>>
+    where
+        'a: 'e,
+        'b: 'e,
+        'c: 'e,
+        'd: 'e,
+        Self: 'e,
+    {
+        Box::pin(ready(self.plan(projection, limit)))
     }
 }
 

@@ -1,10 +1,10 @@
 //! A call of a table function over record batches, and how plans that have one become physical.
 
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
@@ -24,6 +24,7 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions,
 };
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 
 use super::TableFunction;
@@ -31,24 +32,26 @@ use super::node::LateralCall;
 
 /// A planner for plans that hold table functions.
 pub fn query_planner() -> Arc<dyn QueryPlanner + Send + Sync> {
-    Arc::new(Planner)
+    Arc::new(Planner { physical: DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Calls)]) })
 }
 
-#[derive(Debug)]
-struct Planner;
+/// DataFusion's planner with table functions.
+struct Planner {
+    physical: DefaultPhysicalPlanner,
+}
 
-#[async_trait]
-impl QueryPlanner for Planner {
-    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Self)]);
-        planner.create_physical_plan(plan, session).await
+impl fmt::Debug for Planner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Planner")
     }
 }
 
-#[async_trait]
-impl ExtensionPlanner for Planner {
-    async fn plan_extension(
-        &self,
+/// The planner of table functions.
+#[derive(Debug)]
+struct Calls;
+
+impl Calls {
+    fn plan(
         planner: &dyn PhysicalPlanner,
         node: &dyn UserDefinedLogicalNode,
         logical_inputs: &[&LogicalPlan],
@@ -66,6 +69,48 @@ impl ExtensionPlanner for Planner {
         let arguments = node.call.arguments.iter().map(physical).collect::<Result<_>>()?;
         let function = node.call.function.clone();
         Ok(Some(Arc::new(LateralCallExec::new(Arc::clone(input), function, arguments, &node.columns, None)?)))
+    }
+}
+
+// The two are written as futures, not as async functions, for the reason that `opaque` gives.
+impl QueryPlanner for Planner {
+    fn create_physical_plan<'a, 'b, 'c, 'e>(
+        &'a self,
+        plan: &'b LogicalPlan,
+        session: &'c dyn Session,
+    ) -> BoxFuture<'e, Result<Arc<dyn ExecutionPlan>>>
+    where
+        'a: 'e,
+        'b: 'e,
+        'c: 'e,
+        Self: 'e,
+    {
+        self.physical.create_physical_plan(plan, session)
+    }
+}
+
+impl ExtensionPlanner for Calls {
+    fn plan_extension<'a, 'b, 'c, 'd, 'f, 'g, 'h, 'i, 'e>(
+        &'a self,
+        planner: &'b dyn PhysicalPlanner,
+        node: &'c dyn UserDefinedLogicalNode,
+        logical_inputs: &'d [&'f LogicalPlan],
+        physical_inputs: &'g [Arc<dyn ExecutionPlan>],
+        session: &'h dyn Session,
+        context: &'i PhysicalPlanningContext,
+    ) -> BoxFuture<'e, Result<Option<Arc<dyn ExecutionPlan>>>>
+    where
+        'a: 'e,
+        'b: 'e,
+        'c: 'e,
+        'd: 'e,
+        'f: 'e,
+        'g: 'e,
+        'h: 'e,
+        'i: 'e,
+        Self: 'e,
+    {
+        Box::pin(ready(Self::plan(planner, node, logical_inputs, physical_inputs, session, context)))
     }
 }
 
