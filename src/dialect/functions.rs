@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 use hashbrown::{HashMap, HashSet};
 
 /// A scalar function from its parts.
@@ -55,6 +55,9 @@ mod window;
 /// Distances of vectors.
 mod vector;
 
+/// Random values.
+mod generation;
+
 /// Functions that give rows.
 pub mod table;
 
@@ -81,6 +84,8 @@ pub enum Implementation {
     Aggregate(Arc<AggregateUDF>),
     /// Only with OVER.
     Window(Arc<WindowUDF>),
+    /// One value per row, of arrays and a lambda.
+    HigherOrder(Arc<HigherOrderUDF>),
     /// The dialect turns it into something else before planning.
     Rewritten,
     /// Nothing: the function is refused.
@@ -119,6 +124,7 @@ pub fn all() -> Vec<Function> {
         aggregate::functions(),
         window::functions(),
         vector::functions(),
+        generation::functions(),
         table::functions(),
     ]
     .concat()
@@ -186,7 +192,7 @@ impl Registry {
                     let udf = Arc::new(udf.as_ref().clone().with_aliases(aliases.chain([function.name])));
                     builder.window_functions().get_or_insert_default().push(udf);
                 }
-                Implementation::Rewritten | Implementation::None => {}
+                Implementation::HigherOrder(_) | Implementation::Rewritten | Implementation::None => {}
             }
         }
         builder

@@ -229,9 +229,19 @@ fn zoned(array: &StructArray) -> StringArray {
     (0..array.len()).map(text).collect()
 }
 
+/// VARIANT values as JSON; one that is a string or null is a string of its JSON text, so that it is not taken for a
+/// VARCHAR or an SQL NULL.
 fn json_text(array: &StructArray) -> StringArray {
     let texts: &StringArray = array.column(0).as_string();
-    let text = |row: usize| (array.is_valid(row) && texts.is_valid(row)).then(|| strict_json(texts.value(row)));
+    let text = |row: usize| {
+        let text = (array.is_valid(row) && texts.is_valid(row)).then(|| strict_json(texts.value(row)))?;
+        if !text.starts_with('"') && text != "null" {
+            return Some(text.into_owned());
+        }
+        let mut quoted = String::new();
+        quote(&mut quoted, &text);
+        Some(quoted)
+    };
     (0..array.len()).map(text).collect()
 }
 

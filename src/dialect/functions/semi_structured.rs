@@ -19,6 +19,9 @@ mod array;
 /// Arrays compared with arrays and with values.
 mod array_set;
 
+/// Columns as the text of a CREATE statement.
+mod describe;
+
 /// Text → VARIANT and back.
 mod json;
 
@@ -91,6 +94,7 @@ pub(super) fn functions() -> Vec<Function> {
         all.extend(family);
     }
     all.extend(object::functions());
+    all.extend(describe::functions());
     all
 }
 

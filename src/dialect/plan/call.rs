@@ -228,6 +228,7 @@ impl<'a> Binder<'a> {
                 Implementation::Scalar(udf) => Callee::Scalar(Arc::clone(udf)),
                 Implementation::Aggregate(udf) => Callee::Aggregate(Arc::clone(udf)),
                 Implementation::Window(udf) => Callee::Window(Arc::clone(udf)),
+                Implementation::HigherOrder(udf) => Callee::HigherOrder(Arc::clone(udf)),
                 Implementation::Rewritten => continue,
                 Implementation::None => {
                     if let Fidelity::Refused(why) = function.fidelity {
@@ -465,6 +466,9 @@ impl<'a> Binder<'a> {
         let mut inside = scope.clone();
         for (name, field) in names.iter().zip(fields) {
             inside.lambda.push(Arc::new(field.as_ref().clone().with_name(name)));
+        }
+        for parameter in &lambda.params {
+            inside.lambda_types.push((parameter.name.value.clone(), parameter.data_type.clone()));
         }
         Ok(Lambda::new(names, self.expr(&lambda.body, &inside)?))
     }

@@ -164,7 +164,15 @@ impl<'a> Binder<'a> {
     pub(super) fn name(&mut self, parts: &[Ident], scope: &Scope<'_>) -> Bound<Expr> {
         if let [only] = parts {
             if let Some(field) = scope.lambda.iter().rev().find(|field| *field.name() == only.value) {
-                return Ok(Expr::LambdaVariable(LambdaVariable::new(only.value.clone(), Some(Arc::clone(field)))));
+                let variable = Expr::LambdaVariable(LambdaVariable::new(only.value.clone(), Some(Arc::clone(field))));
+                let declared = scope.lambda_types.iter().rev().find(|(name, _)| *name == only.value);
+                return match declared.and_then(|(_, declared)| declared.as_ref()) {
+                    Some(declared) => {
+                        let written = ast::Expr::Identifier(only.clone());
+                        self.cast(variable, declared, false, &written, scope)
+                    }
+                    None => Ok(variable),
+                };
             }
             let outputs = scope.outputs.unwrap_or_default();
             let mut named = outputs.iter().filter(|(name, _)| name.as_str() == only.value).map(|(_, expr)| expr);

@@ -156,6 +156,8 @@ pub(super) struct Scope<'s> {
     pub(super) outputs: Option<&'s [(Name, Expr)]>,
     pub(super) windows: &'s [NamedWindowDefinition],
     pub(super) lambda: Vec<FieldRef>,
+    /// The types that lambdas declare for their parameters.
+    pub(super) lambda_types: Vec<(String, Option<sqlparser::ast::DataType>)>,
     /// The parent row of CONNECT BY.
     pub(super) prior: Option<&'s [Relation]>,
     pub(super) sequence: Option<&'s Expr>,
@@ -181,6 +183,7 @@ impl<'s> Scope<'s> {
             outputs: None,
             windows: &[],
             lambda: Vec::new(),
+            lambda_types: Vec::new(),
             prior: None,
             sequence: None,
         }
