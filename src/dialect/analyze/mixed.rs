@@ -54,12 +54,32 @@ impl Mixed<'_> {
             Expr::InSubquery(inside) => self.in_subquery(inside)?,
             Expr::Between(between) => self.between(between)?,
             Expr::Case(case) => self.case(case)?,
+            Expr::ScalarFunction(call) if call.func.name() == "trunc" => return self.trunc(call),
             Expr::ScalarFunction(call) => match functions::conditional::expanded(&call)? {
                 Some(expanded) => self.all(expanded)?.data,
                 None => return Ok(Transformed::no(Expr::ScalarFunction(call))),
             },
             other => return Ok(Transformed::no(other)),
         }))
+    }
+
+    /// TRUNC of a date is DATE_TRUNC with its arguments the other way round.
+    fn trunc(self, mut call: ScalarFunction) -> Result<Transformed<Expr>> {
+        let dated = match call.args.first() {
+            Some(first) => matches!(
+                SqlType::of(&first.get_type(self.schema)?),
+                Some(SqlType::Date | SqlType::TimestampNtz | SqlType::TimestampLtz | SqlType::TimestampTz)
+            ),
+            None => false,
+        };
+        match functions::operator::date_trunc() {
+            Some(date_trunc) if dated && call.args.len() == 2 => {
+                call.args.reverse();
+                Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(date_trunc, call.args))))
+            }
+            _ if dated => plan_err!("`TRUNC` of a date takes the part to cut it to"),
+            _ => Ok(Transformed::no(Expr::ScalarFunction(call))),
+        }
     }
 
     /// The type of an expression; a whole number that is written out has as many digits as it is written with.

@@ -157,6 +157,19 @@ pub(in crate::dialect) fn expanded(call: &ScalarFunction) -> Result<Option<Expr>
         "boolor" => binary(truth_of(next()), Operator::Or, truth_of(next())),
         "boolxor" => binary(truth_of(next()), Operator::NotEq, truth_of(next())),
         "boolnot" => Expr::Not(Box::new(next())),
+        "div0" => {
+            let (a, b) = (next(), next());
+            let zero_divisor = binary(b.clone(), Operator::Eq, zero());
+            let quotient = binary(a.clone(), Operator::Divide, b);
+            case(vec![(binary(zero_divisor, Operator::And, a.is_not_null()), zero())], Some(quotient))
+        }
+        "div0null" => {
+            let (a, b) = (next(), next());
+            let quotient = binary(a.clone(), Operator::Divide, b.clone());
+            let nothing = binary(b.clone(), Operator::Eq, zero());
+            let nothing = binary(binary(b.is_null(), Operator::Or, nothing), Operator::And, a.is_not_null());
+            case(vec![(nothing, zero())], Some(quotient))
+        }
         "regr_valx" => {
             let (y, x) = (next(), next());
             case(vec![(y.is_not_null(), x)], None)

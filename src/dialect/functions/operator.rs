@@ -64,6 +64,13 @@ pub(in crate::dialect) fn concatenation() -> Arc<ScalarUDF> {
     CONCAT.clone().unwrap_or_else(|| Arc::clone(&OPERATORS[0]))
 }
 
+/// DATE_TRUNC, which TRUNC of a date is planned as.
+pub(in crate::dialect) fn date_trunc() -> Option<Arc<ScalarUDF>> {
+    static FOUND: LazyLock<Option<Arc<ScalarUDF>>> =
+        LazyLock::new(|| super::date_time::functions().into_iter().find(|f| f.name == "date_trunc").and_then(udf));
+    FOUND.clone()
+}
+
 fn variant_keys(call: &Call<'_>) -> Result<ArrayRef> {
     let column = call.column(0)?;
     let array = column.array();
@@ -135,7 +142,8 @@ fn exact_digits(kind: SqlType, data_type: &DataType) -> (u8, u8) {
     }
 }
 
-fn result(shape: &Shape<'_>, operator: Operator) -> Result<DataType> {
+/// The result type of an operator.
+pub(super) fn result(shape: &Shape<'_>, operator: Operator) -> Result<DataType> {
     let (left, right) = (&shape.types[0], &shape.types[1]);
     Ok(match reading(operator, left, right)? {
         Reading::Float => DataType::Float64,
@@ -166,7 +174,8 @@ fn result(shape: &Shape<'_>, operator: Operator) -> Result<DataType> {
     })
 }
 
-fn apply(call: &Call<'_>, operator: Operator) -> Result<ArrayRef> {
+/// Carries an operator out.
+pub(super) fn apply(call: &Call<'_>, operator: Operator) -> Result<ArrayRef> {
     let (left, right) = (call.column(0)?, call.column(1)?);
     match reading(operator, left.array().data_type(), right.array().data_type())? {
         Reading::Exact(a, b) => {
