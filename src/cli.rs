@@ -10,6 +10,12 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::diagnostic::{Diagnostic, Severity};
 
+mod loaded;
+
+mod plan;
+
+mod run;
+
 mod sql;
 
 /// Exit codes, as the README documents them.
@@ -137,6 +143,8 @@ impl Color {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run jobs: what changed is built aside, tested, and published all at once
+    Run(run::Run),
     /// Run Snowflake SQL on the target, or on an empty in-memory warehouse
     Sql(sql::Sql),
 }
@@ -144,6 +152,7 @@ enum Command {
 impl Command {
     fn run(self, globals: &Globals) -> Result<Outcome, Outcome> {
         match self {
+            Self::Run(command) => command.run(globals),
             Self::Sql(command) => command.run(globals),
         }
     }

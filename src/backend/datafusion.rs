@@ -34,7 +34,7 @@ use crate::dialect::session::SessionParameters;
 use crate::name::{Name, TableName};
 use crate::opaque::Opaque;
 use crate::plan::{Hash, InputTable, Origin, PlannedStep, Query, StepId, Work, step::columns_text};
-use crate::warehouse::{self, Change, Snapshot, Staged, StoredColumn, Warehouse};
+use crate::warehouse::{self, Change, Reservation, Snapshot, Staged, StoredColumn, Warehouse};
 use source::{Marks, Sources};
 
 /// The tables of a local target: what is published and what is read where it lies.
@@ -110,6 +110,7 @@ pub struct Embedded {
     zone: String,
     limits: Limits,
     snapshot: RwLock<Snapshot>,
+    reserved: Mutex<Option<Reservation>>,
     held: Mutex<HashMap<StepId, Held>>,
 }
 
@@ -119,7 +120,14 @@ impl Embedded {
         let zone = SessionParameters::of(dialect.state().config_options()).timezone.clone();
         let snapshot = RwLock::new(tables.warehouse.snapshot().map_err(of_warehouse)?);
         let state = Opaque::new(executing(dialect, &limits)?);
-        Ok(Self { tables, state, zone, limits, snapshot, held: Mutex::default() })
+        Ok(Self { tables, state, zone, limits, snapshot, reserved: Mutex::default(), held: Mutex::default() })
+    }
+
+    /// Keeps other runs from publishing these tables until this one is over.
+    pub fn reserve(&self, tables: &[TableName]) -> Result<(), BackendError> {
+        let reservation = self.tables.warehouse.reserve(tables).map_err(of_warehouse)?;
+        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = Some(reservation);
+        Ok(())
     }
 
     fn context(&self) -> Arc<TaskContext> {
@@ -215,6 +223,15 @@ impl Embedded {
     }
 }
 
+impl Drop for Embedded {
+    /// The spill folder is only this run's; what cannot be removed is empty or removed by hand.
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.limits.spill) {
+            tracing::debug!(%error, "the spill folder is left behind");
+        }
+    }
+}
+
 #[async_trait]
 impl Backend for Embedded {
     async fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError> {
@@ -265,6 +282,12 @@ fn stored_columns(step: &PlannedStep) -> Vec<StoredColumn> {
 
 /// The dialect's session under the run's limits.
 fn executing(dialect: &Dialect, limits: &Limits) -> Result<SessionState, BackendError> {
+    std::fs::create_dir_all(&limits.spill).map_err(|error| {
+        BackendError::new(
+            Remedy::Resources,
+            format!("cannot make the spill folder `{}`: {error}", limits.spill.display()),
+        )
+    })?;
     let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
     let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory), top);
     let spill = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![limits.spill.clone()]));

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{TableProvider, provider_as_source};
-use datafusion::logical_expr::logical_plan::TableScanBuilder;
-use datafusion::logical_expr::{LogicalPlan, SubqueryAlias, TableScan};
+use datafusion::logical_expr::{LogicalPlan, SubqueryAlias, TableScan, TableScanBuilder};
 
 use super::{Embedded, failed};
 use crate::backend::BackendError;
@@ -69,8 +68,8 @@ fn swap(scan: TableScan, rows: &Rows) -> Result<LogicalPlan, DataFusionError> {
     match rows {
         Rows::Table(provider) => {
             let source = provider_as_source(provider.clone());
-            TableScan::try_new(scan.table_name, source, scan.projection, scan.filters, scan.fetch)
-                .map(LogicalPlan::TableScan)
+            let builder = TableScanBuilder::new(scan.table_name, source).with_projection(scan.projection);
+            builder.with_filters(scan.filters).with_fetch(scan.fetch).build().map(LogicalPlan::TableScan)
         }
         Rows::Plan(plan) => {
             SubqueryAlias::try_new(Arc::new(LogicalPlan::clone(plan)), scan.table_name).map(LogicalPlan::SubqueryAlias)

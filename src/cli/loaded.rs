@@ -1,0 +1,197 @@
+//! What commands on jobs start from: settings and project read, jobs expanded, names resolved, steps bound. It runs nothing.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+
+use super::{Globals, Outcome};
+use crate::diagnostic::{Diagnostic, has_errors};
+use crate::dialect::session::SessionParameters;
+use crate::dialect::{Column, Dialect};
+use crate::job::Job;
+use crate::name::{Name, nearest};
+use crate::plan::{self, Contracts, Plan, Resolved, Scope, StepId};
+use crate::project::Project;
+use crate::settings::{BackendSettings, Environment, Flags, Local, Settings, instant};
+use crate::template::{Variable, Variables};
+
+/// What changes a job's meaning from the command line.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Meaning {
+    /// The instant that CURRENT_DATE and every other clock function gives: a date or `2026-11-01T10:00:00`, in UTC
+    #[arg(long, value_name = "DATE", value_parser = instant)]
+    pub(super) date: Option<DateTime<Utc>>,
+    /// Give a variable of the job another value; may be repeated
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    pub(super) variables: Vec<String>,
+}
+
+/// Settings and project, read, with the jobs as a run has them.
+pub(super) struct Loaded {
+    pub(super) settings: Settings,
+    pub(super) project: Project,
+    pub(super) jobs: Vec<Job>,
+    pub(super) contracts: Contracts,
+    pub(super) clock: DateTime<Utc>,
+    problems: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    /// Reads the project that the flags mean.
+    pub(super) fn read(globals: &Globals, meaning: &Meaning, flags: Flags) -> Result<Self, Outcome> {
+        let flags = Flags {
+            project_dir: globals.project_dir.clone(),
+            target: globals.target.clone(),
+            date: meaning.date,
+            variables: meaning.variables.clone(),
+            ..flags
+        };
+        let settings = Settings::load(&flags, &Environment::read())?;
+        let (project, problems) = Project::load(&settings.root);
+        let mut loaded = Self {
+            clock: settings.date.unwrap_or_else(crate::run::now),
+            contracts: contracts(&project),
+            jobs: Vec::new(),
+            settings,
+            project,
+            problems,
+        };
+        loaded.expand();
+        Ok(loaded)
+    }
+
+    /// The same project on another day.
+    pub(super) fn on(mut self, clock: DateTime<Utc>) -> Self {
+        self.clock = clock;
+        self.problems.clear();
+        self.expand();
+        self
+    }
+
+    fn expand(&mut self) {
+        let mut facts = Variables::default();
+        let run = [
+            ("date".to_owned(), Variable::Date(self.clock.format("%Y-%m-%d").to_string())),
+            ("at".to_owned(), Variable::Timestamp(self.clock.format("%Y-%m-%d %H:%M:%S").to_string())),
+        ];
+        facts.insert("run", Variable::Map(run.into_iter().collect()));
+        facts.insert("target", Variable::Text(self.settings.target.name.clone()));
+        let (jobs, more) = self.project.expanded(&self.settings.variables, &facts);
+        self.jobs = jobs.into_values().collect();
+        self.problems.extend(more);
+    }
+
+    /// The embedded target's folders; another backend cannot do what is asked yet.
+    pub(super) fn local(&self) -> Result<&Local, Outcome> {
+        match &self.settings.target.backend {
+            BackendSettings::DataFusion(local) => Ok(local),
+            BackendSettings::Snowflake(_) => {
+                let target = &self.settings.target.name;
+                Err(Outcome::Broken(format!("target `{target}` is on Snowflake, where jobs cannot be run yet")))
+            }
+        }
+    }
+
+    /// The names of the jobs that a command names; all where it names none.
+    pub(super) fn wanted(&self, named: &[String]) -> Result<Vec<Name>, Outcome> {
+        if named.is_empty() {
+            return Ok(self.jobs.iter().map(|job| job.name.value.clone()).collect());
+        }
+        let mut wanted: Vec<Name> = Vec::new();
+        let mut unknown = Vec::new();
+        for named in named {
+            match self.project.job(named) {
+                Ok(job) if wanted.contains(&job.name.value) => {}
+                Ok(job) => wanted.push(job.name.value.clone()),
+                Err(problem) => unknown.push(problem),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(wanted);
+        }
+        unknown.extend(self.problems.iter().filter(|problem| in_named_file(problem, named)).cloned());
+        Err(Outcome::Wrong(unknown))
+    }
+
+    /// The problems found so far that concern these jobs: those of other jobs' files are theirs.
+    pub(super) fn problems(&self, wanted: &[Name]) -> Vec<Diagnostic> {
+        let others: Vec<&Path> = self
+            .project
+            .files
+            .under("pipelines/")
+            .map(|file| file.path())
+            .filter(|path| !self.jobs.iter().any(|job| wanted.contains(&job.name.value) && job.file.path() == *path))
+            .collect();
+        let all = wanted.len() == self.jobs.len();
+        let concerns =
+            |problem: &&Diagnostic| all || problem.span.as_ref().is_none_or(|span| !others.contains(&span.file.path()));
+        self.problems.iter().filter(concerns).cloned().collect()
+    }
+
+    /// The dialect under this project's clock and time zone.
+    pub(super) fn dialect(&self) -> Dialect {
+        let now = self.clock.timestamp_nanos_opt().and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or_default();
+        Dialect::new(SessionParameters {
+            timezone: self.settings.timezone.clone(),
+            now,
+            ..SessionParameters::default()
+        })
+    }
+
+    /// The named jobs with their names resolved, and all problems so far.
+    pub(super) fn resolve(&self, wanted: &[Name]) -> (Resolved<'_>, Vec<Diagnostic>) {
+        let scope = Scope { jobs: &self.jobs, sources: &self.contracts, templates: &self.project.templates };
+        let (resolved, more) = plan::resolve(&scope, wanted);
+        let mut problems = self.problems(wanted);
+        problems.extend(more);
+        (resolved, problems)
+    }
+
+    /// The named jobs bound, or everything that is wrong with them.
+    pub(super) fn bound(&self, wanted: &[Name]) -> Result<(Plan, Vec<Diagnostic>), Outcome> {
+        let (resolved, problems) = self.resolve(wanted);
+        self.bind(resolved, problems)
+    }
+
+    /// Binds what is resolved; the warnings, or everything that is wrong.
+    pub(super) fn bind(
+        &self,
+        resolved: Resolved<'_>,
+        mut problems: Vec<Diagnostic>,
+    ) -> Result<(Plan, Vec<Diagnostic>), Outcome> {
+        let (plan, more) = plan::bind(resolved, &self.dialect(), &self.contracts);
+        problems.extend(more);
+        if has_errors(&problems) { Err(Outcome::Wrong(problems)) } else { Ok((plan, problems)) }
+    }
+
+    /// The step of a job that a command names.
+    pub(super) fn step(&self, plan: &Plan, job: &Name, named: &str) -> Result<usize, Outcome> {
+        let id = StepId { job: job.clone(), step: Name::unquoted(named) };
+        plan.position(&id).ok_or_else(|| {
+            let names: Vec<String> =
+                plan.steps.iter().filter(|step| step.id.job == *job).map(|step| step.id.step.lower()).collect();
+            let message = format!("job `{}` has no step `{named}`", job.lower());
+            let problem = Diagnostic::error("unknown-step", message);
+            Outcome::Wrong(vec![problem.did_you_mean(nearest(&named.to_lowercase(), &names))])
+        })
+    }
+}
+
+fn in_named_file(problem: &Diagnostic, named: &[String]) -> bool {
+    let Some(span) = &problem.span else { return true };
+    let stem = span.file.path().file_stem().unwrap_or_default().to_string_lossy();
+    named.iter().any(|named| Path::new(named).file_stem().is_some_and(|name| name.to_string_lossy() == stem))
+}
+
+/// The columns of the contracts, for binding.
+fn contracts(project: &Project) -> Contracts {
+    let columns = |contract: &crate::source::Contract| {
+        let column = |column: &crate::job::ColumnContract| {
+            let sql_type = column.column_type.as_ref()?.value.sql_type;
+            Some(Column { name: column.name.value.clone(), sql_type, nullable: column.nullable })
+        };
+        contract.columns.iter().filter_map(column).collect()
+    };
+    project.contracts.iter().map(|(name, contract)| (name.clone(), columns(contract))).collect()
+}

@@ -1,0 +1,381 @@
+//! `pipe run`: jobs from YAML to published tables.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, Days, Utc};
+use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+
+use super::loaded::{Loaded, Meaning};
+use super::{Globals, Outcome};
+use crate::backend::datafusion::source::Source;
+use crate::backend::datafusion::{Embedded, Limits, LocalTables};
+use crate::backend::{Backend, BackendError, Keep};
+use crate::diagnostic::{Diagnostic, has_errors};
+use crate::ledger::{Ledger, LedgerError, RunRecord, Status};
+use crate::name::{Name, TableName};
+use crate::plan::decide::{Ask, Choice, Choices, MadeFrom, Reason, State, decide};
+use crate::plan::select::{Known, select};
+use crate::plan::{Origin, Plan};
+use crate::report::{Reporter, Style, reporter};
+use crate::run::{self, Decision, Event, Run as Execution, RunResults, keeps, run_id};
+use crate::settings::{Flags, instant};
+
+/// Arguments of `pipe run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pipe run pipelines/this_week.yaml
+  pipe run this_week --select +candidates,tag:daily
+  pipe run --all --date 2026-11-01
+  pipe run this_week --from 2026-10-01 --to 2026-10-31
+
+Exit codes: 0 done, 1 a step or test failed, 2 the input is wrong and nothing was run, 130 interrupted.")]
+pub(super) struct Run {
+    /// Jobs, by file or name
+    #[arg(value_name = "JOB", required_unless_present = "all")]
+    jobs: Vec<String>,
+    /// Run all jobs of the project, in the order in which they read each other's tables
+    #[arg(long, conflicts_with = "jobs")]
+    all: bool,
+    #[command(flatten)]
+    meaning: Meaning,
+    /// Only these steps: `a`, `+a` with what it reads, `a+` with what reads it, `tag:x`, `changed`, `failed`
+    #[arg(short, long, value_name = "STEPS")]
+    select: Option<String>,
+    /// Run every step, changed or not
+    #[arg(long)]
+    full_refresh: bool,
+    /// Say what would run and why, and run nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Run what failed or was not reached last time, as of the same instant
+    #[arg(long, conflicts_with_all = ["select", "date", "from", "full_refresh"])]
+    resume: bool,
+    /// Keep the results of internal steps as tables `<job>.<step>`
+    #[arg(long)]
+    keep: bool,
+    /// Run once for every day from this one to --to
+    #[arg(long, value_name = "DATE", value_parser = instant, requires = "to", conflicts_with = "date")]
+    from: Option<DateTime<Utc>>,
+    /// The last day of --from
+    #[arg(long, value_name = "DATE", value_parser = instant, requires = "from")]
+    to: Option<DateTime<Utc>>,
+    /// Steps at once
+    #[arg(short, long, value_name = "N")]
+    jobs_at_once: Option<usize>,
+    /// Threads for computing; the default is all of the machine
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Memory that the run may use, such as `8GB` or `70%`
+    #[arg(long, value_name = "AMOUNT")]
+    memory_limit: Option<String>,
+    /// How the run is told
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+/// How a run is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people, on standard error.
+    #[default]
+    Text,
+    /// One JSON object per event, on standard output.
+    Json,
+}
+
+impl Run {
+    pub(super) fn run(self, globals: &Globals) -> Result<Outcome, Outcome> {
+        let flags = Flags { jobs: self.jobs_at_once, memory_limit: self.memory_limit.clone(), ..Flags::default() };
+        let mut loaded = Loaded::read(globals, &self.meaning, flags)?;
+        let wanted = loaded.wanted(if self.all { &[] } else { &self.jobs })?;
+        if self.resume {
+            loaded = self.resumed(loaded, &wanted)?;
+        }
+        let (Some(from), Some(to)) = (self.from, self.to) else { return self.once(globals, &loaded, &wanted) };
+        if to < from {
+            return Err(Outcome::Wrong(vec![Diagnostic::error("wrong-value", "--to is before --from")]));
+        }
+        let mut day = from;
+        while day <= to {
+            loaded = loaded.on(day);
+            match self.once(globals, &loaded, &wanted)? {
+                Outcome::Done => {}
+                other => return Ok(other),
+            }
+            let Some(next) = day.checked_add_days(Days::new(1)) else { break };
+            day = next;
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// The project as of the run that is taken up again.
+    fn resumed(&self, loaded: Loaded, wanted: &[Name]) -> Result<Loaded, Outcome> {
+        let ledger = Ledger::open_existing(&loaded.local()?.ledger()).map_err(broken)?;
+        let last = match (&ledger, wanted.first()) {
+            (Some(ledger), Some(job)) => ledger.last_run(job).map_err(broken)?,
+            _ => None,
+        };
+        match last {
+            Some(last) => Ok(loaded.on(last.clock)),
+            None => Err(Outcome::Wrong(vec![Diagnostic::error("no-run", "there is no earlier run to resume")])),
+        }
+    }
+
+    fn once(&self, globals: &Globals, loaded: &Loaded, wanted: &[Name]) -> Result<Outcome, Outcome> {
+        let (resolved, problems) = loaded.resolve(wanted);
+        if has_errors(&problems) {
+            return Err(loaded.bind(resolved, problems).err().unwrap_or(Outcome::Failed));
+        }
+        let local = loaded.local()?;
+        let tables = LocalTables::open(&local.state, sources(loaded)).map_err(failed)?;
+        let mut ledger = Ledger::open(&local.ledger()).map_err(broken)?;
+        let state = state(loaded, &resolved.plan, resolved.volatile(), &tables, &ledger)?;
+        let asked = asked(&resolved.plan, wanted, self.selection(), self.full_refresh, &state)?;
+        let choices = decide(&resolved.plan, &asked, &state);
+        let mut reporter = reporter(match self.format {
+            Format::Json => Style::Json,
+            Format::Text => {
+                Style::Text { quiet: globals.quiet, verbose: globals.verbose, color: globals.color.on_stderr() }
+            }
+        });
+        let something = choices.choices.iter().any(|choice| matches!(choice, Choice::Run(_)));
+        let plan = if something {
+            let (plan, warnings) = loaded.bind(resolved, problems)?;
+            reporter.diagnostics(&warnings);
+            plan
+        } else {
+            resolved.plan
+        };
+        if !choices.problems.is_empty() {
+            return Err(Outcome::Wrong(choices.problems));
+        }
+        if self.dry_run {
+            return super::print(&super::plan::text(&plan, &choices)).map(|()| Outcome::Done).map_err(Outcome::from);
+        }
+        let unreadable = tables.check(&read_by(&plan, &choices));
+        if !unreadable.is_empty() {
+            let wrong = |error: BackendError| Diagnostic::error("unreadable-source", error.message);
+            return Err(Outcome::Wrong(unreadable.into_iter().map(wrong).collect()));
+        }
+        let decisions = decisions(&plan, choices, self.keep);
+        let record = self.record(loaded, wanted);
+        let limits = Limits {
+            memory: usize::try_from(loaded.settings.memory_limit).unwrap_or(usize::MAX),
+            threads: self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
+            spill: local.state.join("spill").join(std::process::id().to_string()),
+        };
+        let backend = Embedded::new(tables, &loaded.dialect(), limits).map_err(failed)?;
+        backend.reserve(&written(&decisions)).map_err(failed)?;
+        let results =
+            execute(plan, decisions, Arc::new(backend), &mut ledger, record, loaded.settings.jobs, &mut *reporter)?;
+        Ok(outcome(&results))
+    }
+
+    fn selection(&self) -> Option<&str> {
+        if self.resume { Some("failed") } else { self.select.as_deref() }
+    }
+
+    fn record(&self, loaded: &Loaded, wanted: &[Name]) -> RunRecord {
+        let started = run::now();
+        RunRecord {
+            id: run_id(started, std::process::id()),
+            started,
+            finished: None,
+            status: Status::Running,
+            jobs: wanted.iter().map(Name::lower).collect(),
+            target: loaded.settings.target.name.clone(),
+            clock: loaded.clock,
+            select: self.selection().map(str::to_owned),
+            process: std::process::id(),
+        }
+    }
+}
+
+fn outcome(results: &RunResults) -> Outcome {
+    match results.run.status {
+        Status::Success => Outcome::Done,
+        Status::Cancelled => Outcome::Interrupted,
+        _ => Outcome::Failed,
+    }
+}
+
+fn execute(
+    plan: Plan,
+    decisions: Vec<Decision>,
+    backend: Arc<dyn Backend>,
+    ledger: &mut Ledger,
+    record: RunRecord,
+    jobs: usize,
+    reporter: &mut dyn Reporter,
+) -> Result<RunResults, Outcome> {
+    let cancel = CancellationToken::new();
+    let mut tell = |event: &Event| reporter.event(event);
+    let execution = Execution {
+        plan: Arc::new(plan),
+        decisions,
+        backend,
+        ledger,
+        record,
+        jobs,
+        cancel: cancel.clone(),
+        tell: &mut tell,
+    };
+    super::block_on(async {
+        tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if cancel.is_cancelled() {
+                    std::process::exit(i32::from(super::exit::INTERRUPTED));
+                }
+                cancel.cancel();
+            }
+        });
+        execution.execute().await
+    })?
+    .map_err(broken)
+}
+
+pub(super) fn broken(error: LedgerError) -> Outcome {
+    Outcome::Broken(error.to_string())
+}
+
+pub(super) fn failed(error: BackendError) -> Outcome {
+    Outcome::Broken(error.to_string())
+}
+
+/// The sources that have rows on this target.
+pub(super) fn sources(loaded: &Loaded) -> HashMap<TableName, Source> {
+    let Ok(local) = loaded.local() else { return HashMap::new() };
+    let source = |(name, columns): (&TableName, &Vec<crate::dialect::Column>)| {
+        let location = local
+            .location(name)
+            .unwrap_or_else(|| crate::source::Location::new(local.expected(name), crate::source::Format::Csv));
+        (name.clone(), Source { columns: columns.clone(), location })
+    };
+    loaded.contracts.iter().map(source).collect()
+}
+
+/// Everything that a decision depends on: the tables as they are, and what they were made from.
+pub(super) fn state(
+    loaded: &Loaded,
+    plan: &Plan,
+    volatile: BTreeSet<usize>,
+    tables: &LocalTables,
+    ledger: &Ledger,
+) -> Result<State, Outcome> {
+    let mut names: BTreeSet<TableName> = plan.steps.iter().filter_map(|step| step.publish.clone()).collect();
+    for step in &plan.steps {
+        let tested = step.tests.iter().flat_map(|test| &test.inputs);
+        names.extend(step.inputs.iter().chain(tested).filter_map(|input| match &input.origin {
+            Origin::Table(name) => Some(name.clone()),
+            Origin::Step(_, published) => published.clone(),
+        }));
+    }
+    let names: Vec<TableName> = names.into_iter().collect();
+    let mut state = State { volatile, clock: clock(loaded), ..State::default() };
+    state.versions = tables
+        .versions(&names)
+        .map_err(|error| Outcome::Wrong(vec![Diagnostic::error("unreadable-source", error.to_string())]))?;
+    let mut published = ledger.all_published().map_err(broken)?;
+    for name in names {
+        if let Some(made) = published.remove(&name.lower()) {
+            let made = MadeFrom { step: made.step, fingerprint: made.fingerprint, version: made.version };
+            state.made_from.insert(name, made);
+        }
+    }
+    for job in &plan.jobs {
+        for last in ledger.last_steps(job).map_err(broken)?.into_values() {
+            let record = last.record;
+            match record.status {
+                Status::Failed | Status::Cancelled => drop(state.failed.insert(record.step)),
+                Status::Skipped if record.error.is_some() => drop(state.failed.insert(record.step)),
+                Status::Success => {
+                    if let Some(fingerprint) = record.fingerprint {
+                        state.internal.insert(record.step, fingerprint);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(state)
+}
+
+fn clock(loaded: &Loaded) -> (String, String) {
+    let zone: chrono_tz::Tz = loaded.settings.timezone.parse().unwrap_or(chrono_tz::UTC);
+    let local = loaded.clock.with_timezone(&zone);
+    (local.format("%Y-%m-%d %Z").to_string(), local.to_rfc3339())
+}
+
+/// The steps that a run is asked for.
+pub(super) fn asked(
+    plan: &Plan,
+    wanted: &[Name],
+    selection: Option<&str>,
+    force: bool,
+    state: &State,
+) -> Result<Ask, Outcome> {
+    let of_wanted = |at: &usize| wanted.contains(&plan.steps[*at].id.job);
+    let all = Ask { steps: (0..plan.steps.len()).filter(of_wanted).collect(), by_name: false, force };
+    let Some(selection) = selection else { return Ok(all) };
+    let mut known = Known::default();
+    if selection.contains("changed") {
+        let choices = decide(plan, &all, state).choices.into_iter().enumerate();
+        let changed = |choice: &Choice| {
+            matches!(
+                choice,
+                Choice::Run(Reason::ChangedSql | Reason::ChangedInputs(_) | Reason::ChangedOutside | Reason::Missing)
+            )
+        };
+        known.changed = choices.filter(|(_, choice)| changed(choice)).map(|(at, _)| at).collect();
+    }
+    known.failed = (0..plan.steps.len()).filter(|at| state.failed.contains(&plan.steps[*at].id)).collect();
+    let mut steps = select(plan, selection, &known)?;
+    steps.retain(of_wanted);
+    let by_name = selection.split(',').any(|part| !matches!(part.trim().trim_matches('+'), "changed" | "failed"));
+    Ok(Ask { steps, by_name, force })
+}
+
+/// The tables that what runs reads from outside the run.
+fn read_by(plan: &Plan, choices: &Choices) -> Vec<TableName> {
+    let mut names = BTreeSet::new();
+    for (step, _) in plan.steps.iter().zip(&choices.choices).filter(|(_, choice)| matches!(choice, Choice::Run(_))) {
+        let tested = step.tests.iter().flat_map(|test| &test.inputs);
+        for input in step.inputs.iter().chain(tested) {
+            if let Origin::Table(name) = &input.origin {
+                names.insert(name.clone());
+            }
+        }
+    }
+    names.into_iter().collect()
+}
+
+/// What the scheduler does with each step. A view that is only read is taken over by its readers, not published again.
+fn decisions(plan: &Plan, choices: Choices, keep_all: bool) -> Vec<Decision> {
+    let keeps = keeps(plan, keep_all);
+    let fingerprints = choices.fingerprints.into_iter();
+    let chosen = choices.choices.into_iter().zip(fingerprints).zip(keeps);
+    chosen
+        .map(|((choice, fingerprint), keep)| match choice {
+            Choice::Run(reason) => {
+                let keep = match (keep, &reason) {
+                    (Keep::View(_), Reason::ReadBy(_)) => Keep::Inline,
+                    (keep, _) => keep,
+                };
+                Decision::Run { reason: reason.to_string(), keep, fingerprint }
+            }
+            Choice::Unchanged => Decision::Skip { reason: "unchanged".to_owned() },
+            Choice::Unneeded | Choice::Leave => Decision::Leave,
+        })
+        .collect()
+}
+
+/// The tables that a run writes.
+fn written(decisions: &[Decision]) -> Vec<TableName> {
+    let table = |decision: &Decision| match decision {
+        Decision::Run { keep: Keep::Table(name) | Keep::View(name), .. } => Some(name.clone()),
+        _ => None,
+    };
+    decisions.iter().filter_map(table).collect()
+}
