@@ -56,6 +56,9 @@ mod parse;
 /// AST → bound plan.
 mod plan;
 
+/// A statement written back with resolved names and the pinned clock.
+pub mod emit;
+
 pub use declared::{declared_type, parse_type};
 pub use parse::{Statement, parse, table_name};
 

@@ -17,6 +17,32 @@ use crate::text::{SourceFile, Span, Spanned};
 /// Levels of nested expressions and queries that are read; more is an error, not a full stack.
 const DEPTH: usize = 120;
 
+/// The greatest depth of an expression; chains of operators are as deep as they are long.
+const CHAIN: usize = 500;
+
+/// Whether an expression of the statement is deeper than [`CHAIN`].
+fn too_deep(ast: &ast::Statement) -> bool {
+    ast.visit(&mut Depth { now: 0 }).is_break()
+}
+
+struct Depth {
+    now: usize,
+}
+
+impl Visitor for Depth {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+        self.now += 1;
+        if self.now > CHAIN { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+        self.now -= 1;
+        ControlFlow::Continue(())
+    }
+}
+
 /// One parsed statement and the text it was read from.
 #[derive(Clone)]
 pub struct Statement {
@@ -33,7 +59,7 @@ pub fn parse(source: &SourceFile) -> Result<Vec<Statement>, Vec<Diagnostic>> {
     let mut statements = Vec::new();
     let mut diagnostics = Vec::new();
     for tokens in tokens {
-        match statement(&lines, tokens) {
+        match with_stack(&tokens, || statement(&lines, &tokens)) {
             Ok(statement) => statements.push(statement),
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
@@ -41,8 +67,25 @@ pub fn parse(source: &SourceFile) -> Result<Vec<Statement>, Vec<Diagnostic>> {
     if diagnostics.is_empty() { Ok(statements) } else { Err(diagnostics) }
 }
 
-fn statement(lines: &Lines, tokens: Tokens) -> Result<Statement, Diagnostic> {
-    let span = extent(lines, &tokens);
+/// Runs a step over a statement with as much stack as its nesting can take.
+pub(super) fn with_stack<T>(tokens: &Tokens, step: impl FnOnce() -> T) -> T {
+    let (mut depth, mut deepest) = (0_usize, 0_usize);
+    for token in tokens {
+        match token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    let plain = deepest < 12 && tokens.len() < 3000;
+    if plain { stacker::maybe_grow(1024 * 1024, 16 * 1024 * 1024, step) } else { stacker::grow(256 * 1024 * 1024, step) }
+}
+
+fn statement(lines: &Lines, tokens: &Tokens) -> Result<Statement, Diagnostic> {
+    let span = extent(lines, tokens);
     let mut parser =
         Parser::new(&SnowflakeDialect).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens.clone());
     let parsed = parser.parse_statement().and_then(|ast| match parser.peek_token().token {
@@ -50,7 +93,11 @@ fn statement(lines: &Lines, tokens: Tokens) -> Result<Statement, Diagnostic> {
         _ => parser.expected_ref("end of statement", parser.peek_token_ref()),
     });
     match parsed {
-        Ok(ast) => Ok(Statement { ast, span, lines: lines.clone(), tokens: Arc::new(tokens) }),
+        Ok(ast) if too_deep(&ast) => {
+            let message = format!("an expression of more than {CHAIN} operators in a row");
+            Err(Diagnostic::error("sql-syntax", message).at(span))
+        }
+        Ok(ast) => Ok(Statement { ast, span, lines: lines.clone(), tokens: Arc::new(tokens.clone()) }),
         Err(error) => Err(syntax_error(&error, &parser, lines, span)),
     }
 }
@@ -132,6 +179,11 @@ impl Statement {
     /// The place of a part of the AST; the whole statement where the parser kept none.
     pub fn place(&self, span: sqlparser::tokenizer::Span) -> Span {
         self.lines.span(span).unwrap_or_else(|| self.span.clone())
+    }
+
+    /// Its tokens, spaces and comments included.
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Whether one of these words, in upper case, stands in it outside quotes.

@@ -83,9 +83,11 @@ pub(super) fn bind(
         return Err(vec![Diagnostic::error("unsupported-sql", message).at(statement.span().clone())]);
     };
     let context = Context { state, registry, statement, tables };
-    let bound = Binder::new(context, false).whole(query)?;
-    let analysed = state.analyzer().execute_and_check(bound, state.config_options(), |_, _| {});
-    analysed.map_err(|error| located(context, query, &error))
+    super::parse::with_stack(statement.tokens(), || {
+        let bound = Binder::new(context, false).whole(query)?;
+        let analysed = state.analyzer().execute_and_check(bound, state.config_options(), |_, _| {});
+        analysed.map_err(|error| located(context, query, &error))
+    })
 }
 
 /// Binds again, looking at the types of every expression on its own, to find where an error of the whole plan comes from.
@@ -115,6 +117,8 @@ struct Binder<'a> {
     checking: bool,
     /// Whether a SEQ function stands anywhere in the statement.
     has_sequence: bool,
+    /// Whether a table function stands anywhere in the statement.
+    has_table_function: bool,
     /// What the CONNECT BY of the SELECTs bound so far carry down.
     carried: Vec<(sqlparser::tokenizer::Span, Vec<hierarchy::Carried>)>,
 }
@@ -122,8 +126,9 @@ struct Binder<'a> {
 impl<'a> Binder<'a> {
     fn new(context: Context<'a>, checking: bool) -> Self {
         let has_sequence = context.statement.has_word(&["SEQ1", "SEQ2", "SEQ4", "SEQ8"]);
+        let has_table_function = context.statement.has_word(&["FLATTEN", "SPLIT_TO_TABLE", "STRTOK_SPLIT_TO_TABLE"]);
         let (diagnostics, qualifiers, carried) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { context, diagnostics, qualifiers, fresh: 0, checking, has_sequence, carried }
+        Self { context, diagnostics, qualifiers, fresh: 0, checking, has_sequence, has_table_function, carried }
     }
 
     fn whole(mut self, query: &ast::Query) -> Result<LogicalPlan, Vec<Diagnostic>> {

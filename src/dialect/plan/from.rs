@@ -33,6 +33,10 @@ impl<'a> Binder<'a> {
         let mut source: Option<Source> = None;
         let mut failed = false;
         for item in from {
+            if failed {
+                self.survey(&item.relation, env, parent);
+                continue;
+            }
             match self.joined(source.take(), item, COMMA, env, parent) {
                 Ok(more) => source = Some(more),
                 Err(Reported) => failed = true,
@@ -42,6 +46,13 @@ impl<'a> Binder<'a> {
             return Err(Reported);
         }
         Ok(source.unwrap_or_else(nothing))
+    }
+
+    /// Reports the errors of a relation next to one that has some; what sees other relations is not looked at.
+    fn survey(&mut self, factor: &TableFactor, env: &Env, parent: Option<&Scope<'_>>) {
+        let alone =
+            matches!(factor, TableFactor::Table { args: None, .. } | TableFactor::Derived { lateral: false, .. });
+        if alone && let Err(Reported) = self.relation(factor, env, parent) {}
     }
 
     /// A relation with the joins that follow it.
@@ -64,8 +75,7 @@ impl<'a> Binder<'a> {
             source = match source {
                 Ok(source) => self.next_join(source, join, env, parent),
                 Err(Reported) => {
-                    // Errors of the tables further right are reported too; conditions over them are not looked at.
-                    let _ = self.appended(None, &join.relation, COMMA, env, parent);
+                    self.survey(&join.relation, env, parent);
                     Err(Reported)
                 }
             };

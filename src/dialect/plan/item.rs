@@ -16,7 +16,6 @@ use crate::text::Span;
 pub(super) struct Item {
     pub(super) header: Name,
     pub(super) expr: Expr,
-    pub(super) span: Span,
 }
 
 /// The aliases that a SELECT list gives, with what they stand for.
@@ -54,11 +53,11 @@ impl<'a> Binder<'a> {
         match item {
             SelectItem::UnnamedExpr(ast::Expr::Prefixed { prefix, value }) if prefix.value == "CONNECT_BY_ROOT" => {
                 let expr = self.connect_by_root(value, scope)?;
-                Ok(vec![Item { header: self.header(select, index, item), expr, span }])
+                Ok(vec![Item { header: self.header(select, index, item), expr }])
             }
             SelectItem::UnnamedExpr(expr) => {
                 let bound = self.expr(expr, scope)?;
-                Ok(vec![Item { header: self.header(select, index, item), expr: bound, span }])
+                Ok(vec![Item { header: self.header(select, index, item), expr: bound }])
             }
             SelectItem::ExprWithAlias { expr, alias } => {
                 let header = Name::quoted(alias.value.clone());
@@ -72,7 +71,7 @@ impl<'a> Binder<'a> {
                     Some((_, aliases, at)) => self.alias_at(aliases, at, scope)?,
                     None => self.expr(expr, scope)?,
                 };
-                Ok(vec![Item { header, expr, span }])
+                Ok(vec![Item { header, expr }])
             }
             SelectItem::ExprWithAliases { .. } => {
                 Err(self.refuse("several aliases of one item are not Snowflake SQL", span))
@@ -137,7 +136,7 @@ impl<'a> Binder<'a> {
                 *own = Name::quoted(rename.alias.value.clone());
             }
         }
-        Ok(columns.into_iter().map(|(header, expr)| Item { header, expr, span: span.clone() }).collect())
+        Ok(columns.into_iter().map(|(header, expr)| Item { header, expr }).collect())
     }
 
     fn replaced(

@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::common::DataFusionError;
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{
-    Distinct, Expr, Limit, LogicalPlan, LogicalPlanBuilder, Projection, Sort, SortExpr, Union,
+    Distinct, Expr, ExprSchemable, Limit, LogicalPlan, LogicalPlanBuilder, Projection, Sort, SortExpr, Union,
 };
 use sqlparser::ast::{
     self, Fetch, LimitClause, ObjectName, OrderBy, OrderByKind, Query, SetExpr, SetOperator, SetQuantifier, Visit,
@@ -119,7 +120,11 @@ impl<'a> Binder<'a> {
         let mut branches = Vec::new();
         union_branches(&query.body, &mut branches);
         let (steps, starts): (Vec<&SetExpr>, Vec<&SetExpr>) = branches.into_iter().partition(|b| reads(b, name));
-        if starts.is_empty() || query.order_by.is_some() || query.limit_clause.is_some() || query.with.is_some() {
+        if starts.is_empty() {
+            // A table of the same name, read by the query that hides it.
+            return self.query(query, env, parent);
+        }
+        if query.order_by.is_some() || query.limit_clause.is_some() || query.with.is_some() {
             let span = self.place(query);
             let message =
                 format!("recursive `{}` must be a query that does not read it UNION ALL one that does", name.lower());
@@ -322,11 +327,9 @@ impl<'a> Binder<'a> {
         if failed {
             return Err(Reported);
         }
-        let plan = LogicalPlanBuilder::values(rows).and_then(LogicalPlanBuilder::build);
-        let plan = plan.map_err(|error| {
-            let span = values.rows.first().and_then(|r| r.content.first()).map(|cell| self.place(cell));
-            self.fail(&error, span.unwrap_or_else(|| self.context.statement.span().clone()))
-        })?;
+        let span = values.rows.first().and_then(|row| row.content.first()).map(|cell| self.place(cell));
+        let span = span.unwrap_or_else(|| self.context.statement.span().clone());
+        let plan = values_plan(rows, &scope.schema).map_err(|error| self.fail(&error, span))?;
         let headers = (1..=plan.schema().fields().len()).map(|n| Name::quoted(format!("COLUMN{n}"))).collect();
         Ok(Rows { plan, headers })
     }
@@ -430,38 +433,60 @@ fn limited(rows: Rows, (skip, fetch): Limits) -> Rows {
     Rows { plan, ..rows }
 }
 
+/// Rows of expressions, each column brought to one type.
+fn values_plan(mut rows: Vec<Vec<Expr>>, schema: &DFSchema) -> Result<LogicalPlan, DataFusionError> {
+    let width = rows.first().map_or(0, Vec::len);
+    if let Some(row) = rows.iter().find(|row| row.len() != width) {
+        let message = format!("a row of VALUES has {} values, the first one {width}", row.len());
+        return Err(DataFusionError::Plan(message));
+    }
+    let mut fields = Vec::with_capacity(width);
+    for at in 0..width {
+        let types = rows.iter().map(|row| row[at].get_type(schema)).collect::<Result<Vec<_>, _>>()?;
+        let mut common = DataType::Null;
+        for data_type in &types {
+            common = common_type(&common, data_type)?;
+        }
+        for (row, own) in rows.iter_mut().zip(&types) {
+            let cell = std::mem::replace(&mut row[at], Expr::Literal(ScalarValue::Null, None));
+            row[at] = if *own == common { cell } else { datafusion::logical_expr::cast(cell, common.clone()) };
+        }
+        fields.push(Field::new(format!("column{}", at + 1), common, true));
+    }
+    let schema = DFSchema::from_unqualified_fields(fields.into(), std::collections::HashMap::new())?;
+    Ok(LogicalPlan::Values(datafusion::logical_expr::Values { schema: Arc::new(schema), values: rows }))
+}
+
+/// The type of a column whose values come in two types.
+fn common_type(a: &DataType, b: &DataType) -> Result<DataType, DataFusionError> {
+    let common = match (a, b) {
+        (a, b) if a == b => Some(a.clone()),
+        (DataType::Null, other) | (other, DataType::Null) => Some(other.clone()),
+        (a, b) => datafusion::logical_expr::type_coercion::binary::type_union_coercion(a, b),
+    };
+    common.ok_or_else(|| DataFusionError::Plan(format!("a column of two types: {a} and {b}")))
+}
+
 /// Brings the columns of two branches to common types, so that they can be compared as keys.
 fn same_types(left: LogicalPlan, right: LogicalPlan) -> Result<(LogicalPlan, LogicalPlan), DataFusionError> {
     let same = left.schema().fields().iter().zip(right.schema().fields()).all(|(l, r)| l.data_type() == r.data_type());
     if same {
         return Ok((left, right));
     }
-    let mut left_exprs = Vec::new();
-    let mut right_exprs = Vec::new();
-    let columns = left.schema().columns().into_iter().zip(right.schema().columns());
-    let types = left.schema().fields().iter().zip(right.schema().fields());
-    for ((l, r), (lf, rf)) in columns.zip(types) {
-        let (mut le, mut re) = (Expr::Column(l), Expr::Column(r));
-        if lf.data_type() != rf.data_type() {
-            let common =
-                datafusion::logical_expr::type_coercion::binary::type_union_coercion(lf.data_type(), rf.data_type());
-            let common = common.ok_or_else(|| {
-                DataFusionError::Plan(format!(
-                    "column `{}` has two types: {} and {}",
-                    lf.name(),
-                    lf.data_type(),
-                    rf.data_type()
-                ))
-            })?;
-            le = datafusion::logical_expr::cast(le, common.clone());
-            re = datafusion::logical_expr::cast(re, common);
-        }
-        left_exprs.push(le.alias(lf.name()));
-        right_exprs.push(re.alias(rf.name()));
-    }
-    let left = LogicalPlan::Projection(Projection::try_new(left_exprs, Arc::new(left))?);
-    let right = LogicalPlan::Projection(Projection::try_new(right_exprs, Arc::new(right))?);
-    Ok((left, right))
+    let pairs = left.schema().fields().iter().zip(right.schema().fields());
+    let types = pairs.map(|(l, r)| common_type(l.data_type(), r.data_type())).collect::<Result<Vec<_>, _>>()?;
+    let typed = |plan: LogicalPlan| -> Result<LogicalPlan, DataFusionError> {
+        let columns = plan.schema().columns().into_iter().zip(plan.schema().fields()).zip(&types);
+        let exprs = columns.map(|((column, field), common)| {
+            let expr = Expr::Column(column);
+            let expr =
+                if field.data_type() == common { expr } else { datafusion::logical_expr::cast(expr, common.clone()) };
+            expr.alias(field.name())
+        });
+        let exprs = exprs.collect();
+        Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?))
+    };
+    Ok((typed(left)?, typed(right)?))
 }
 
 /// The branches of a chain of UNION ALL, in order.

@@ -161,6 +161,8 @@ pub(super) struct Scope<'s> {
     /// The parent row of CONNECT BY.
     pub(super) prior: Option<&'s [Relation]>,
     pub(super) sequence: Option<&'s Expr>,
+    /// The rows of FROM, for a table function in a subquery that reads their columns.
+    pub(super) rows: Option<&'s LogicalPlan>,
 }
 
 /// What a column name turned out to be.
@@ -186,6 +188,7 @@ impl<'s> Scope<'s> {
             lambda_types: Vec::new(),
             prior: None,
             sequence: None,
+            rows: None,
         }
     }
 
@@ -195,6 +198,7 @@ impl<'s> Scope<'s> {
             relations: &source.relations,
             merged: &source.merged,
             sequence: source.sequence.as_ref(),
+            rows: Some(&source.plan),
             ..Self::empty(Arc::clone(source.plan.schema()), env, parent)
         }
     }

@@ -66,6 +66,7 @@ impl<'a> Binder<'a> {
         };
         let Source { mut plan, relations, merged, sequence } = source;
         let row_number;
+        let rows = self.has_table_function.then(|| plan.clone());
         let aliases = Aliases::new(aliases(select));
         let mut scope = Scope::empty(Arc::clone(plan.schema()), env, parent);
         scope.relations = &relations;
@@ -73,6 +74,7 @@ impl<'a> Binder<'a> {
         scope.windows = &select.named_window;
         scope.aliases = Some(&aliases);
         scope.sequence = sequence.as_ref();
+        scope.rows = rows.as_ref();
         if select.connect_by.is_empty()
             && let Some(predicate) = &select.selection
         {

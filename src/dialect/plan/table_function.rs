@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::utils::find_out_reference_exprs;
+use datafusion::logical_expr::{Distinct, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, lit};
 use sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, FunctionArguments, JoinConstraint, ObjectName, TableAlias, TableFactor,
     TableSample, TableSampleKind, TableSampleMethod, TableSampleQuantity, TableSampleUnit,
@@ -13,7 +15,7 @@ use sqlparser::ast::{
 
 use super::call::Callee;
 use super::scope::{Env, Relation, Scope, ScopeColumn, Source};
-use super::{Binder, Bound};
+use super::{Binder, Bound, Reported};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::functions::table::Call;
 use crate::name::{Name, TableName, nearest};
@@ -84,11 +86,19 @@ impl<'a> Binder<'a> {
         for argument in arguments {
             bound.push(self.table_argument(argument, &scope)?);
         }
-        let correlated =
-            bound.iter().any(|(_, expr)| !datafusion::logical_expr::utils::find_out_reference_exprs(expr).is_empty());
-        if correlated {
-            return Err(self.refuse(format!("`{name}` of a column of an outer query"), span));
-        }
+        let outer: Vec<Expr> = bound.iter().flat_map(|(_, expr)| find_out_reference_exprs(expr)).collect();
+        let mut correlation = None;
+        let left = match outer.is_empty() {
+            true => left,
+            false => {
+                let Some(around) = parent.filter(|parent| parent.rows.is_some()) else {
+                    return Err(self.refuse(format!("`{name}` of a column of an outer query"), span));
+                };
+                let (left, equal) = self.with_outer_values(left, outer, &mut bound, around, &span)?;
+                correlation = Some(equal);
+                left
+            }
+        };
         let lone = name == "generator" && left.relations.is_empty();
         let call = Call::bind(&name, bound).map_err(|error| self.fail(&error, span.clone()))?;
         let own = alias.map_or_else(|| name.to_uppercase(), |alias| alias.name.value.clone());
@@ -111,6 +121,9 @@ impl<'a> Binder<'a> {
                 column.name = Name::quoted(given.name.value.clone());
             }
         }
+        if let Some(equal) = correlation {
+            plan = self.filtered(plan, equal, span.clone())?;
+        }
         let mut sequence = None;
         if lone && self.has_sequence {
             let (numbered, number) = self.row_numbers(plan, &span)?;
@@ -129,6 +142,55 @@ impl<'a> Binder<'a> {
             source.plan = self.filtered(source.plan, predicate, span)?;
         }
         Ok(source)
+    }
+
+    /// Joins the distinct values of the outer query's columns that a table function reads, and gives the condition that
+    /// they are those of the outer row: the subquery is then correlated by an equality, which DataFusion can plan.
+    fn with_outer_values(
+        &mut self,
+        left: Source,
+        outer: Vec<Expr>,
+        arguments: &mut [(Option<String>, Expr)],
+        around: &Scope<'_>,
+        span: &Span,
+    ) -> Bound<(Source, Expr)> {
+        let mut columns: Vec<Expr> = Vec::new();
+        for expr in outer {
+            let Expr::OuterReferenceColumn(_, column) = &expr else { continue };
+            if around.field(column).is_none() {
+                return Err(self.refuse("a table function of a column two queries further out", span.clone()));
+            }
+            if !columns.contains(&expr) {
+                columns.push(expr);
+            }
+        }
+        let Some(rows) = around.rows else { return Err(Reported) };
+        let plain = |expr: &Expr| match expr {
+            Expr::OuterReferenceColumn(_, column) => Expr::Column(column.clone()),
+            other => other.clone(),
+        };
+        let exprs = columns.iter().enumerate().map(|(at, expr)| plain(expr).alias(format!("#{at}"))).collect();
+        let values =
+            Projection::try_new(exprs, Arc::new(rows.clone())).map_err(|error| self.fail(&error, span.clone()))?;
+        let values = LogicalPlan::Distinct(Distinct::All(Arc::new(LogicalPlan::Projection(values))));
+        let headers = (0..columns.len()).map(|at| Name::quoted(format!("#{at}"))).collect();
+        let (values, relation) = self.named(values, headers, None).map_err(|error| self.fail(&error, span.clone()))?;
+        let inner: Vec<Expr> = relation.columns.iter().map(|column| Expr::Column(column.column.clone())).collect();
+        let own: super::group::Columns = columns.iter().cloned().zip(inner).collect();
+        for (_, argument) in arguments.iter_mut() {
+            let written = std::mem::replace(argument, Expr::Literal(datafusion::common::ScalarValue::Null, None));
+            *argument = super::group::rebased(written, &own);
+        }
+        let mut equal: Option<Expr> = None;
+        for (column, inner) in columns.into_iter().zip(&relation.columns) {
+            let data_type = inner.field.data_type();
+            let inner = comparable(Expr::Column(inner.column.clone()), data_type);
+            let one = inner.eq(comparable(column, data_type));
+            equal = Some(equal.map_or(one.clone(), |equal| equal.and(one)));
+        }
+        let plan = LogicalPlanBuilder::from(values).cross_join(left.plan).and_then(LogicalPlanBuilder::build);
+        let plan = plan.map_err(|error| self.fail(&error, span.clone()))?;
+        Ok((Source { plan, ..left }, equal.ok_or(Reported)?))
     }
 
     fn table_argument(&mut self, argument: &FunctionArg, scope: &Scope<'_>) -> Bound<(Option<String>, Expr)> {
@@ -200,6 +262,16 @@ impl<'a> Binder<'a> {
         };
         let plan = plan.map_err(|error| self.fail(&error, span))?;
         Ok(Source { plan, ..source })
+    }
+}
+
+/// A value by which equal values are equal keys: the text of a VARIANT, another value as it is.
+fn comparable(expr: Expr, data_type: &DataType) -> Expr {
+    match data_type {
+        DataType::Struct(fields) if fields.len() == 1 => {
+            datafusion::functions::core::expr_fn::get_field(expr, fields[0].name().as_str())
+        }
+        _ => expr,
     }
 }
 
