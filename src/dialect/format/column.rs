@@ -231,7 +231,7 @@ pub fn text_column(array: &ArrayRef, session: &SessionParameters) -> Result<Stri
             timestamp_format(session, kind)
         }
         Some(SqlType::Float) => return floats(array),
-        Some(SqlType::Binary) => return binary(array, session),
+        Some(SqlType::Binary) => return bytes_text(array, &session.binary_output_format),
         Some(SqlType::Variant | SqlType::Object | SqlType::Array) => return Ok(to_varchar(&texts(array)?)),
         Some(_) => return plain(array),
     };
@@ -261,22 +261,23 @@ pub fn float_text(value: f64) -> String {
     crate::dialect::variant::convert::double_text(value)
 }
 
-fn binary(array: &ArrayRef, session: &SessionParameters) -> Result<StringArray> {
+/// Bytes as text in an encoding: `HEX`, `BASE64` or `UTF-8`.
+pub fn bytes_text(array: &ArrayRef, encoding: &str) -> Result<StringArray> {
     let bytes = cast(array, &DataType::Binary)?;
     let bytes = bytes.as_binary::<i32>();
-    match session.binary_output_format.to_ascii_uppercase().as_str() {
+    match encoding.to_ascii_uppercase().as_str() {
+        "HEX" => Ok(bytes.iter().map(|b| b.map(hex_upper)).collect()),
         "BASE64" => {
             use base64::Engine as _;
             Ok(bytes.iter().map(|b| b.map(|b| base64::engine::general_purpose::STANDARD.encode(b))).collect())
         }
-        "UTF8" | "UTF-8" => bytes
-            .iter()
-            .map(|b| {
-                b.map(|b| String::from_utf8(b.to_vec()).map_err(|_| exec_datafusion_err!("binary is not UTF-8")))
-                    .transpose()
-            })
-            .collect(),
-        _ => Ok(bytes.iter().map(|b| b.map(hex_upper)).collect()),
+        "UTF8" | "UTF-8" => {
+            let one = |bytes: &[u8]| {
+                String::from_utf8(bytes.to_vec()).map_err(|_| exec_datafusion_err!("the bytes are not UTF-8"))
+            };
+            bytes.iter().map(|bytes| bytes.map(one).transpose()).collect()
+        }
+        _ => exec_err!("encoding '{encoding}' is not one of HEX, BASE64 and UTF-8"),
     }
 }
 

@@ -24,6 +24,9 @@ mod like;
 /// Cutting: SUBSTR, LEFT, INSERT, padding, trimming.
 mod cut;
 
+/// TO_CHAR.
+mod show;
+
 /// Cutting at separators.
 mod split;
 
@@ -61,6 +64,7 @@ pub(super) fn functions() -> Vec<Function> {
         exact(FAMILY, &["jarowinkler_similarity"], 2..=2, gives_integer, distance::jaro_winkler),
         exact(FAMILY, &["soundex"], 1..=1, gives_text, |call| distance::soundex(call, true)),
         exact(FAMILY, &["soundex_p123"], 1..=1, gives_text, |call| distance::soundex(call, false)),
+        exact("conversion", &["to_char", "to_varchar"], 1..=2, show::shown, show::to_char),
         exact(FAMILY, &["split"], 2..=2, gives_array, split::split),
         exact(FAMILY, &["split_part"], 3..=3, gives_text, split::split_part),
         exact(FAMILY, &["strtok"], 1..=3, gives_text, split::strtok),

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Result, plan_err};
 
 use super::super::Function;
-use super::super::scalar::{Call, Column, Shape, decimals, exact};
+use super::super::scalar::{Call, Column, Shape, decimal_argument, exact};
 use super::FAMILY;
 use super::value::{Dates, Results, dated};
 use crate::dialect::format::column::{
@@ -139,7 +139,7 @@ fn read_all(call: &Call<'_>, text: &StringArray, format: &str, misfit: Misfit) -
 /// Numbers of seconds since 1970 UTC, or of units of 10 to the power of -scale.
 fn epoch(call: &Call<'_>, misfit: Misfit) -> Result<ArrayRef> {
     let scales = if call.len() > 1 { Some(call.integers(1)?) } else { None };
-    let numbers = decimals(call, 0)?;
+    let numbers = decimal_argument(call, 0)?;
     let session_zone = zone(&call.session.timezone).map_err(DataFusionError::Execution)?;
     let mut results = Results::new(call)?;
     for row in 0..call.rows {
