@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, StringArray};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::Result;
 
-use super::super::scalar::{Call, Column, Shape, decimals, texts};
+use super::super::scalar::{Call, Column, Shape, cast_to, decimals, texts};
 use crate::dialect::format::column::{bytes_text, write_column};
+use crate::dialect::format::number::number_parts;
 use crate::dialect::format::{Model, NumberModel, text_column};
 use crate::dialect::types::SqlType;
 
@@ -86,7 +87,8 @@ fn formatted(call: &Call<'_>, array: &ArrayRef, format: &str) -> Result<StringAr
         Some(SqlType::Binary) => bytes_text(array, format),
         Some(SqlType::Null) => Ok(StringArray::new_null(array.len())),
         Some(SqlType::Date | SqlType::Time | SqlType::TimestampNtz | SqlType::TimestampLtz | SqlType::TimestampTz) => {
-            write_column(array, &Model::parse(format).or_else(fail)?, call.session)
+            let model = Model::parse(format).or_else(|message| call.fail(message))?;
+            write_column(array, &model, call.session)
         }
         _ => text_column(array, call.session),
     }
