@@ -101,8 +101,9 @@ pub struct Dialect {
 impl Dialect {
     /// The dialect under these session parameters.
     pub fn new(parameters: SessionParameters) -> Self {
-        let registry = functions::Registry::new(functions::all());
-        Self { state: state(parameters, &registry), registry }
+        let config = config(parameters);
+        let registry = functions::Registry::new(functions::all(), config.options());
+        Self { state: state(config, &registry), registry }
     }
 
     /// The DataFusion session that bound plans are made for; executing sessions start from it.
@@ -134,7 +135,7 @@ fn header_metadata(header: &Name) -> FieldMetadata {
     FieldMetadata::from(std::collections::BTreeMap::from([(HEADER.to_string(), header.as_str().to_string())]))
 }
 
-fn state(parameters: SessionParameters, registry: &functions::Registry) -> SessionState {
+fn config(parameters: SessionParameters) -> SessionConfig {
     let mut config = SessionConfig::new().with_option_extension(parameters).with_information_schema(false);
     let options = config.options_mut();
     options.sql_parser.enable_ident_normalization = false;
@@ -143,6 +144,10 @@ fn state(parameters: SessionParameters, registry: &functions::Registry) -> Sessi
     options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.default_null_ordering = "nulls_max".to_string();
     options.execution.parquet.schema_force_view_types = false;
+    config
+}
+
+fn state(config: SessionConfig, registry: &functions::Registry) -> SessionState {
     let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
     builder = registry.register(builder);
     for planner in analyze::planners() {

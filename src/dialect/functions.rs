@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use datafusion::common::config::ConfigOptions;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 use hashbrown::{HashMap, HashSet};
@@ -147,7 +148,15 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new(functions: Vec<Function>) -> Self {
+    /// The functions as they are in a session with these options.
+    pub(super) fn new(mut functions: Vec<Function>, options: &ConfigOptions) -> Self {
+        for function in &mut functions {
+            if let Implementation::Scalar(udf) = &mut function.implementation
+                && let Some(adapted) = udf.inner().with_updated_config(options)
+            {
+                *udf = Arc::new(adapted);
+            }
+        }
         let mut by_name: HashMap<&'static str, Vec<usize>> = HashMap::new();
         for (index, function) in functions.iter().enumerate() {
             for name in function.aliases.iter().copied().chain([function.name]) {
