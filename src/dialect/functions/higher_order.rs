@@ -111,7 +111,7 @@ impl HigherOrderUDFImpl for HigherOrder {
 
     fn lambda_parameters(
         &self,
-        step: usize,
+        _: usize,
         fields: &[ValueOrLambda<FieldRef, Option<FieldRef>>],
     ) -> Result<LambdaParametersProgress> {
         let element = parameter("element", &types::variant());
@@ -122,11 +122,11 @@ impl HigherOrderUDFImpl for HigherOrder {
             (Work::Reduce, [ValueOrLambda::Value(_), ValueOrLambda::Value(initial), ValueOrLambda::Lambda(result)]) => {
                 let known = result.as_ref().map_or(initial.data_type(), |result| result.data_type());
                 let parameters = vec![parameter("accumulator", known), element];
-                // The accumulator has the type of what the lambda gives for it; a sum of sums has that of a sum.
-                if step < 2 {
-                    return Ok(LambdaParametersProgress::Partial(vec![Some(parameters)]));
-                }
-                Ok(LambdaParametersProgress::Complete(vec![parameters]))
+                // The accumulator has the type of what the lambda gives for the first value.
+                Ok(match result {
+                    None => LambdaParametersProgress::Partial(vec![Some(parameters)]),
+                    Some(_) => LambdaParametersProgress::Complete(vec![parameters]),
+                })
             }
             _ => plan_err!("{}", self.wrong()),
         }

@@ -17,12 +17,12 @@ fn one(select: &str, values: &str) -> String {
 fn texts_and_arrays_are_collected_without_nulls() {
     let rows = "('b', 2), ('a', 1), (NULL, 5), ('b', 3)";
     assert_eq!(one("LISTAGG(A, ',')", rows), "b,a,b");
-    assert_eq!(one("LISTAGG(DISTINCT A, ',')", rows), "b,a");
+    assert_eq!(one("LISTAGG(DISTINCT A, ',') WITHIN GROUP (ORDER BY A DESC)", rows), "b,a");
     assert_eq!(one("LISTAGG(A)", "(CAST(NULL AS VARCHAR), 1)"), "");
     assert_eq!(one("LISTAGG(B, '|')", rows), "2|1|5|3");
     assert_eq!(one("ARRAY_AGG(A)", rows), r#"["b","a","b"]"#);
     assert_eq!(one("ARRAY_AGG(B ORDER BY B DESC)", rows), "[5,3,2,1]");
-    assert_eq!(one("ARRAY_AGG(DISTINCT A)", rows), r#"["b","a"]"#);
+    assert_eq!(one("ARRAY_SORT(ARRAY_AGG(DISTINCT A))", rows), r#"["a","b"]"#);
     assert_eq!(one("ARRAY_AGG(A)", "(CAST(NULL AS VARCHAR), 1)"), "[]");
     assert_eq!(one("ARRAY_UNIQUE_AGG(B)", "('x', 2), ('x', 1), ('x', 2), ('x', NULL)"), "[2,1]");
     assert_eq!(one("ARRAY_UNION_AGG(PARSE_JSON(A))", "('[1,1,2]', 1), ('[1,2,3]', 1)"), "[1,1,2,3]");
@@ -90,7 +90,7 @@ fn extremes_modes_and_bits() {
     let staff = "(1001, 10000), (1020, 9000), (900, 15000), (2000, NULL), (2010, 15000)";
     assert_eq!(one("MAX_BY(A, B), MIN_BY(A, B), MAX_BY(A, B, 3)", staff), "900|1020|[900,2010,1001]");
     assert_eq!(one("MODE(A)", "(1, 1), (2, 1), (2, 1), (NULL, 1), (NULL, 1), (NULL, 1)"), "2");
-    assert_eq!(one("ANY_VALUE(A)", "(CAST(NULL AS INT), 1), (7, 1)"), "7");
+    assert_eq!(one("ANY_VALUE(A)", "(NULL, 1), (7, 1)"), "7");
     assert_eq!(one("COUNT_IF(A > 1)", "(1, 1), (2, 1), (3, 1), (NULL, 1)"), "2");
     assert_eq!(one("BOOLAND_AGG(A > 0), BOOLOR_AGG(A > 2), BOOLXOR_AGG(A > 2)", "(1, 1), (3, 1)"), "true|true|true");
     assert_eq!(one("BITAND_AGG(A), BITOR_AGG(A), BITXOR_AGG(A)", "(15, 1), (26, 1), (NULL, 1)"), "10|31|21");
