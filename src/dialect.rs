@@ -53,6 +53,9 @@ mod lex;
 /// Tokens → AST.
 mod parse;
 
+/// Statements of a session: their shape.
+pub mod command;
+
 /// AST → bound plan.
 mod plan;
 

@@ -15,7 +15,7 @@ use crate::name::{Name, TableName};
 use crate::text::{SourceFile, Span, Spanned};
 
 /// Levels of nested expressions and queries that are read; more is an error, not a full stack.
-const DEPTH: usize = 120;
+pub(super) const DEPTH: usize = 120;
 
 /// The greatest depth of an expression; chains of operators are as deep as they are long.
 const CHAIN: usize = 500;
@@ -84,7 +84,7 @@ pub(super) fn with_stack<T>(tokens: &Tokens, step: impl FnOnce() -> T) -> T {
     if plain { stacker::maybe_grow(1024 * 1024, 16 * 1024 * 1024, step) } else { stacker::grow(256 * 1024 * 1024, step) }
 }
 
-fn statement(lines: &Lines, tokens: &Tokens) -> Result<Statement, Diagnostic> {
+pub(super) fn statement(lines: &Lines, tokens: &Tokens) -> Result<Statement, Diagnostic> {
     let span = extent(lines, tokens);
     let mut parser =
         Parser::new(&SnowflakeDialect).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens.clone());
@@ -103,7 +103,7 @@ fn statement(lines: &Lines, tokens: &Tokens) -> Result<Statement, Diagnostic> {
 }
 
 /// From the first to the last token that is not space.
-fn extent(lines: &Lines, tokens: &Tokens) -> Span {
+pub(super) fn extent(lines: &Lines, tokens: &Tokens) -> Span {
     let mut solid = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_)));
     let first = solid.next();
     let last = solid.next_back().or(first);
@@ -112,7 +112,7 @@ fn extent(lines: &Lines, tokens: &Tokens) -> Span {
     lines.file().span(start..end)
 }
 
-fn syntax_error(error: &ParserError, parser: &Parser<'_>, lines: &Lines, whole: Span) -> Diagnostic {
+pub(super) fn syntax_error(error: &ParserError, parser: &Parser<'_>, lines: &Lines, whole: Span) -> Diagnostic {
     let text = match error {
         ParserError::RecursionLimitExceeded => {
             return Diagnostic::error("sql-syntax", format!("nested more than {DEPTH} levels deep")).at(whole);
