@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF, TableSource};
 use datafusion::prelude::SessionConfig;
 
 use crate::diagnostic::Diagnostic;
@@ -107,6 +108,14 @@ impl Dialect {
         let config = config(parameters);
         let registry = functions::Registry::new(functions::all(), config.options());
         Self { state: state(config, &registry), registry }
+    }
+
+    /// The dialect with one more function, which the session that owns it keeps the state of.
+    pub fn with_function(parameters: SessionParameters, function: Arc<ScalarUDF>) -> Self {
+        let mut state = state(parameters);
+        // A name that is registered anew replaces the former one, so nothing can fail here.
+        let _ = FunctionRegistry::register_udf(&mut state, function);
+        Self { state }
     }
 
     /// The DataFusion session that bound plans are made for; executing sessions start from it.

@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Date32Type, Time64NanosecondType, T
 use datafusion::arrow::error::ArrowError;
 
 use crate::dialect::Column;
+use crate::dialect::format::text_column;
 use crate::dialect::session::SessionParameters;
 use crate::dialect::types::SqlType;
 use crate::dialect::variant::print::strict_json;
@@ -36,7 +37,8 @@ pub fn render(
     match format {
         Format::Json => json(columns, batches, parameters),
         Format::JsonLines => json_lines(columns, batches, parameters),
-        Format::Csv | Format::Table => json(columns, batches, parameters),
+        Format::Csv => csv(columns, batches, parameters),
+        Format::Table => boxed(columns, batches, parameters),
     }
 }
 
@@ -88,6 +90,99 @@ fn json_lines(
         }
     }
     Ok(out)
+}
+
+fn csv(columns: &[Column], batches: &[RecordBatch], parameters: &SessionParameters) -> Result<String, ArrowError> {
+    let mut out = String::new();
+    for (index, column) in columns.iter().enumerate() {
+        comma(&mut out, index);
+        csv_field(&mut out, column.name.as_str());
+    }
+    out.push('\n');
+    for batch in batches {
+        let texts = shown(batch, parameters)?;
+        for row in 0..batch.num_rows() {
+            for (index, column) in texts.iter().enumerate() {
+                comma(&mut out, index);
+                if column.is_valid(row) {
+                    csv_field(&mut out, column.value(row));
+                }
+            }
+            out.push('\n');
+        }
+    }
+    Ok(out)
+}
+
+/// Quoted where a reader would otherwise read something else; empty text is quoted because NULL is not.
+fn csv_field(out: &mut String, text: &str) {
+    if text.is_empty() || text.contains([',', '"', '\n', '\r']) {
+        out.push('"');
+        out.push_str(&text.replace('"', "\"\""));
+        out.push('"');
+    } else {
+        out.push_str(text);
+    }
+}
+
+/// A table for people: numbers to the right, the rest to the left, and how many rows there are.
+fn boxed(columns: &[Column], batches: &[RecordBatch], parameters: &SessionParameters) -> Result<String, ArrowError> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for batch in batches {
+        let texts = shown(batch, parameters)?;
+        for row in 0..batch.num_rows() {
+            let cell =
+                |column: &StringArray| if column.is_valid(row) { one_line(column.value(row)) } else { "NULL".into() };
+            rows.push(texts.iter().map(cell).collect());
+        }
+    }
+    let headers: Vec<String> = columns.iter().map(|column| one_line(column.name.as_str())).collect();
+    let width = |index: usize| {
+        let cells = rows.iter().chain([&headers]).filter_map(|row| row.get(index));
+        cells.map(|text| text.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headers.len()).map(width).collect();
+    let rule = widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>().join("-+-");
+    let mut out = line(&headers, &widths, columns);
+    out.push_str(&rule);
+    out.push('\n');
+    for row in &rows {
+        out.push_str(&line(row, &widths, columns));
+    }
+    out.push_str(&format!("({} {})\n", rows.len(), if rows.len() == 1 { "row" } else { "rows" }));
+    Ok(out)
+}
+
+fn line(cells: &[String], widths: &[usize], columns: &[Column]) -> String {
+    let mut out = String::new();
+    for (index, ((cell, width), column)) in cells.iter().zip(widths).zip(columns).enumerate() {
+        if index > 0 {
+            out.push_str(" | ");
+        }
+        let space = " ".repeat(width.saturating_sub(cell.chars().count()));
+        match column.sql_type {
+            SqlType::Number { .. } | SqlType::Float => out.extend([space.as_str(), cell]),
+            _ => out.extend([cell, space.as_str()]),
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+fn one_line(text: &str) -> String {
+    text.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t")
+}
+
+/// The values as a session shows them.
+fn shown(batch: &RecordBatch, parameters: &SessionParameters) -> Result<Vec<StringArray>, ArrowError> {
+    let text = |array: &ArrayRef| match SqlType::of(array.data_type()) {
+        Some(SqlType::Null) => Ok(StringArray::new_null(array.len())),
+        Some(SqlType::Variant | SqlType::Object | SqlType::Array) => Ok(json_text(array.as_struct())),
+        Some(SqlType::Vector(..)) => vectors(array.as_fixed_size_list(), parameters),
+        _ => text_column(array, parameters).map_err(|error| ArrowError::ExternalError(Box::new(error))),
+    };
+    batch.columns().iter().map(text).collect()
 }
 
 fn comma(out: &mut String, index: usize) {

@@ -1,18 +1,23 @@
-//! Bound plans → rows in memory.
+//! Bound plans → rows in memory, and the SQL that the session itself generates.
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::collect;
+use sqlparser::ast;
 
-use super::{Failure, Rows, Session};
-use crate::dialect::{Dialect, Statement};
+use super::outcome::{Cell, Failure, refused};
+use super::tables::Extra;
+use super::{Rows, Session};
+use crate::diagnostic::Diagnostic;
+use crate::dialect::types::SqlType;
+use crate::dialect::{Dialect, Statement, parse};
+use crate::text::{SourceFile, Span};
 
 impl Session {
     /// Runs a query.
     pub(super) async fn query(&self, statement: &Statement) -> Result<Rows, Failure> {
-        let plan = self.dialect.bind(statement, &self.catalog)?;
-        let columns = Dialect::columns(&plan);
-        Ok(Rows { columns, batches: self.execute(&plan).await? })
+        let plan = self.bind_with(statement, &[])?;
+        Ok(Rows { columns: Dialect::columns(&plan), batches: self.execute(&plan).await? })
     }
 
     /// The rows of a bound plan.
@@ -21,5 +26,37 @@ impl Session {
         let plan = state.optimize(plan)?;
         let physical = state.query_planner().create_physical_plan(&plan, state).await?;
         Ok(collect(physical, state.task_ctx()).await?)
+    }
+
+    /// The plan of SQL that the session wrote on behalf of a statement: errors point at that statement.
+    pub(super) fn bind_generated(&self, sql: &str, span: &Span, extra: &[Extra]) -> Result<LogicalPlan, Failure> {
+        let relocate = |diagnostics: Vec<Diagnostic>| {
+            let moved = diagnostics.into_iter().map(|diagnostic| {
+                let inside = diagnostic.span.as_ref().is_some_and(|place| place.file.text() == sql);
+                if inside || diagnostic.span.is_none() { diagnostic.at(span.clone()) } else { diagnostic }
+            });
+            Failure::Wrong(moved.collect())
+        };
+        let source = SourceFile::new("<generated>", sql);
+        let Some(statement) = parse(&source).map_err(relocate)?.pop() else {
+            return Err(Failure::Failed("nothing was generated".to_string()));
+        };
+        let bound = self.bind_with(&statement, extra);
+        bound.map_err(|failure| match failure {
+            Failure::Wrong(diagnostics) => relocate(diagnostics),
+            failed => failed,
+        })
+    }
+
+    /// EXPLAIN of a query: the embedded engine's plan as text, one line a row.
+    pub(super) fn explain(&mut self, explained: &ast::Statement, span: &Span) -> Result<Rows, Failure> {
+        if !matches!(explained, ast::Statement::Query(_)) {
+            return Err(refused(span, "EXPLAIN", "only queries are explained").into());
+        }
+        let plan = self.bind_generated(&explained.to_string(), span, &[])?;
+        let plan = self.dialect.state().optimize(&plan)?;
+        let lines = plan.display_indent().to_string();
+        let rows = lines.lines().map(|line| vec![Cell::from(line)]).collect();
+        Rows::table(&[("content", SqlType::TEXT)], rows)
     }
 }

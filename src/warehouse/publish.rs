@@ -37,7 +37,8 @@ pub enum Change {
 }
 
 impl Change {
-    fn name(&self) -> &TableName {
+    /// The table or view that it changes.
+    pub fn name(&self) -> &TableName {
         match self {
             Self::Table(staged) => &staged.name,
             Self::View { name, .. } | Self::Drop(name) => name,

@@ -107,7 +107,9 @@ fn removals(parser: &mut Parser<'_>) -> Parsed<Vec<TableChange>> {
     let constraint = word_at(parser, 0).unwrap_or_default();
     let second = word_at(parser, 1).unwrap_or_default();
     let keys = matches!((constraint.as_str(), second.as_str()), ("PRIMARY" | "FOREIGN", "KEY"));
-    if keys || constraint == "CONSTRAINT" || (constraint == "UNIQUE" && parser.peek_nth_token_ref(1).token == Token::LParen)
+    if keys
+        || constraint == "CONSTRAINT"
+        || (constraint == "UNIQUE" && parser.peek_nth_token_ref(1).token == Token::LParen)
     {
         skip(parser);
         return Ok(vec![TableChange::Unconstrain(if constraint == "CONSTRAINT" { second } else { constraint })]);

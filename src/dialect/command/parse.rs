@@ -88,7 +88,7 @@ pub(super) fn name(parser: &mut Parser<'_>) -> Parsed<ObjectName> {
 }
 
 pub(super) fn text(parser: &mut Parser<'_>) -> Parsed<String> {
-    parser.consume_token(&Token::Eq);
+    let _ = parser.consume_token(&Token::Eq);
     match parser.peek_token_ref().token.clone() {
         Token::SingleQuotedString(text) => {
             parser.next_token();
@@ -103,7 +103,7 @@ pub(super) fn text(parser: &mut Parser<'_>) -> Parsed<String> {
 }
 
 pub(super) fn integer(parser: &mut Parser<'_>) -> Parsed<i64> {
-    parser.consume_token(&Token::Eq);
+    let _ = parser.consume_token(&Token::Eq);
     let negative = parser.consume_token(&Token::Minus);
     match &parser.peek_token_ref().token {
         Token::Number(digits, _) => match digits.parse::<i64>() {
@@ -136,7 +136,8 @@ pub(super) fn kind(parser: &Parser<'_>) -> Option<ObjectKind> {
 
 fn create(parser: &mut Parser<'_>) -> Parsed<Option<Command>> {
     let mut at = 1;
-    let or_replace = word_at(parser, at).as_deref() == Some("OR") && word_at(parser, at + 1).as_deref() == Some("REPLACE");
+    let or_replace =
+        word_at(parser, at).as_deref() == Some("OR") && word_at(parser, at + 1).as_deref() == Some("REPLACE");
     at += if or_replace { 2 } else { 0 };
     let modifiers = ["TRANSIENT", "SECURE", "LOCAL", "GLOBAL", "TEMP", "TEMPORARY", "VOLATILE"];
     while word_at(parser, at).is_some_and(|word| modifiers.contains(&word.as_str())) {
@@ -187,7 +188,7 @@ fn sequence(parser: &mut Parser<'_>, or_replace: bool) -> Parsed<Command> {
     let (mut start, mut increment, mut comment) = (1, 1, None);
     words(parser, &["WITH"]);
     while parser.peek_token_ref().token != Token::EOF {
-        parser.consume_token(&Token::Comma);
+        let _ = parser.consume_token(&Token::Comma);
         if words(parser, &["START"]) {
             words(parser, &["WITH"]);
             start = integer(parser)?;
@@ -234,9 +235,9 @@ pub(super) fn property(parser: &mut Parser<'_>) -> Parsed<()> {
     if !parser.consume_token(&Token::Eq) {
         return parser.expected_ref("`=`", parser.peek_token_ref());
     }
-    parser.consume_token(&Token::Minus);
+    let _ = parser.consume_token(&Token::Minus);
     parser.next_token();
-    parser.consume_token(&Token::Comma);
+    let _ = parser.consume_token(&Token::Comma);
     Ok(())
 }
 
@@ -366,7 +367,7 @@ fn describe(parser: &mut Parser<'_>) -> Parsed<Command> {
     }
     let name = name(parser)?;
     if words(parser, &["TYPE"]) {
-        parser.consume_token(&Token::Eq);
+        let _ = parser.consume_token(&Token::Eq);
         expect(parser, "COLUMNS")?;
     }
     Ok(Command::Describe(kind.unwrap_or(ObjectKind::Table), name))
