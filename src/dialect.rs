@@ -112,10 +112,10 @@ impl Dialect {
 
     /// The dialect with one more function, which the session that owns it keeps the state of.
     pub fn with_function(parameters: SessionParameters, function: Arc<ScalarUDF>) -> Self {
-        let mut state = state(parameters);
+        let mut dialect = Self::new(parameters);
         // A name that is registered anew replaces the former one, so nothing can fail here.
-        let _ = FunctionRegistry::register_udf(&mut state, function);
-        Self { state }
+        let _ = FunctionRegistry::register_udf(&mut dialect.state, function);
+        dialect
     }
 
     /// The DataFusion session that bound plans are made for; executing sessions start from it.
