@@ -53,7 +53,7 @@ enum OutputFormat {
 impl Sql {
     pub(super) fn run(self, globals: &Globals) -> Result<Outcome, Outcome> {
         let source = self.source()?;
-        let statements = dialect::parse_script(&source)?;
+        let statements = dialect::command::parse_script(&source)?;
         if statements.is_empty() {
             let nothing = Diagnostic::error("no-statement", "there is no statement to run");
             return Err(Outcome::Wrong(vec![nothing]));
