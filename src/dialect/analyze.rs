@@ -14,6 +14,8 @@ mod operators;
 /// The rule over whole plans.
 mod rule;
 
+pub(super) use mixed::alike_rows;
+
 /// Planners of operators and accesses, asked in order before DataFusion's own.
 pub(super) fn planners() -> Vec<Arc<dyn ExprPlanner>> {
     vec![Arc::new(operators::Operators)]

@@ -107,7 +107,7 @@ fn away(left_negative: bool, right_negative: bool) -> i128 {
 }
 
 /// `value * factor / divisor`, rounded half away from zero, through 256 bits; none where 38 digits do not hold it.
-fn scaled(value: i128, factor: i128, divisor: i128) -> Option<i128> {
+pub fn scaled(value: i128, factor: i128, divisor: i128) -> Option<i128> {
     if let Some(product) = value.checked_mul(factor) {
         return Some(divide_rounded(product, divisor)).filter(|v| fits(*v));
     }

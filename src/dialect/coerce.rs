@@ -9,6 +9,9 @@ use super::types::{MAX_PRECISION, SqlType};
 /// Digits after the point that a text or VARIANT keeps when it is compared with a number.
 const COMPARED_SCALE: u8 = 12;
 
+/// Digits after the point that a text keeps when it stands with numbers.
+const TEXT_SCALE: u8 = 5;
+
 /// The NUMBER that holds the values of two.
 pub fn wider((p1, s1): (u8, u8), (p2, s2): (u8, u8)) -> SqlType {
     let scale = s1.max(s2);
@@ -36,7 +39,7 @@ pub fn common(a: SqlType, b: SqlType) -> Option<SqlType> {
         (Object | Array, _) | (_, Object | Array) => return None,
         (Varchar(_), Number { .. }) | (Number { .. }, Varchar(_)) => {
             let own = if let Number { precision, scale } = a { (precision, scale) } else { b.digits()? };
-            wider(own, (MAX_PRECISION, own.1))
+            wider(own, (MAX_PRECISION, own.1.max(TEXT_SCALE)))
         }
         (Varchar(_), Binary) | (Binary, Varchar(_)) => return None,
         (Varchar(_), other) | (other, Varchar(_)) => other,
@@ -92,7 +95,7 @@ mod tests {
         assert_eq!(common(Date, TimestampNtz), Some(TimestampNtz));
         assert_eq!(common(TimestampLtz, TimestampNtz), Some(TimestampLtz));
         assert_eq!(common(SqlType::TEXT, Date), Some(Date));
-        assert_eq!(common(SqlType::TEXT, number(3, 1)), Some(number(38, 1)));
+        assert_eq!(common(SqlType::TEXT, number(3, 1)), Some(number(38, 5)));
         assert_eq!(common(Variant, number(3, 1)), Some(Variant));
         assert_eq!(common(Date, number(3, 1)), None);
         assert_eq!(common(SqlType::Array, SqlType::Object), None);

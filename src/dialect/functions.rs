@@ -47,6 +47,9 @@ mod semi_structured;
 /// Functions that take a lambda.
 mod higher_order;
 
+/// SUM and AVG.
+mod total;
+
 /// One value per group.
 mod aggregate;
 
@@ -122,6 +125,7 @@ pub fn all() -> Vec<Function> {
         context::functions(),
         semi_structured::functions(),
         higher_order::functions(),
+        total::functions(),
         aggregate::functions(),
         window::functions(),
         vector::functions(),
@@ -139,6 +143,18 @@ pub(super) fn is_aggregate(name: &str) -> bool {
     });
     NAMES.contains(name)
         || matches!(name, "count" | "sum" | "avg" | "min" | "max" | "array_agg" | "listagg" | "any_value")
+}
+
+/// The aggregate of this name, in lower case.
+pub(super) fn aggregate_named(name: &str) -> Option<Arc<AggregateUDF>> {
+    static ALL: LazyLock<HashMap<&'static str, Arc<AggregateUDF>>> = LazyLock::new(|| {
+        let aggregates = all().into_iter().filter_map(|function| match function.implementation {
+            Implementation::Aggregate(udf) => Some((function.name, udf)),
+            _ => None,
+        });
+        aggregates.collect()
+    });
+    ALL.get(name).cloned()
 }
 
 /// The functions by name, and in the shape in which DataFusion takes them.

@@ -1,10 +1,14 @@
 //! Expressions whose parts have unlike types: casts are put where Snowflake coerces, and what it refuses is an error.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::{Between, Case, InList, InSubquery, Like, ScalarFunction};
-use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast};
+use datafusion::logical_expr::{
+    AggregateUDF, BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, WindowFunctionDefinition,
+};
 
 use super::operators;
 use crate::dialect::cast::call::cast_expr;
@@ -59,8 +63,50 @@ impl Mixed<'_> {
                 Some(expanded) => self.all(expanded)?.data,
                 None => return Ok(Transformed::no(Expr::ScalarFunction(call))),
             },
+            Expr::AggregateFunction(mut call) => {
+                let (func, args) = self.aggregate(call.func, call.params.args)?;
+                (call.func, call.params.args) = (func, args);
+                Expr::AggregateFunction(call)
+            }
+            Expr::WindowFunction(mut call) => {
+                if let WindowFunctionDefinition::AggregateUDF(func) = call.fun {
+                    let (func, args) = self.aggregate(func, call.params.args)?;
+                    call.fun = WindowFunctionDefinition::AggregateUDF(func);
+                    call.params.args = args;
+                }
+                Expr::WindowFunction(call)
+            }
             other => return Ok(Transformed::no(other)),
         }))
+    }
+
+    /// SUM and AVG read text and VARIANT as FLOAT; the least and greatest VARIANT are found by their keys.
+    fn aggregate(self, func: Arc<AggregateUDF>, mut args: Vec<Expr>) -> Result<(Arc<AggregateUDF>, Vec<Expr>)> {
+        let [only] = args.as_slice() else { return Ok((func, args)) };
+        let kind = match func.name() {
+            "sum" | "avg" | "min" | "max" => self.sql_type(only)?,
+            _ => return Ok((func, args)),
+        };
+        let by_key = match func.name() {
+            "min" => Some("min_by"),
+            "max" => Some("max_by"),
+            _ => None,
+        };
+        match (by_key, kind) {
+            (None, SqlType::Varchar(_) | SqlType::Variant) => {
+                let value = args.swap_remove(0);
+                Ok((func, vec![self.cast_to(value, SqlType::Float)?]))
+            }
+            (Some(name), kind) if kind.is_semi_structured() => match functions::aggregate_named(name) {
+                Some(by_key) => {
+                    let key = self.key(only.clone())?;
+                    args.push(key);
+                    Ok((by_key, args))
+                }
+                None => Ok((func, args)),
+            },
+            _ => Ok((func, args)),
+        }
     }
 
     /// TRUNC of a date is DATE_TRUNC with its arguments the other way round.
@@ -275,7 +321,7 @@ impl Mixed<'_> {
         let projected = datafusion::logical_expr::LogicalPlanBuilder::from((**plan).clone())
             .project([item.alias(name)])?
             .build()?;
-        inside.subquery.subquery = std::sync::Arc::new(projected);
+        inside.subquery.subquery = Arc::new(projected);
         inside.expr = Box::new(expr);
         Ok(Expr::InSubquery(inside))
     }
@@ -308,6 +354,26 @@ impl Mixed<'_> {
         };
         exprs.into_iter().map(cast).collect()
     }
+}
+
+/// The rows of VALUES with one type in each column.
+pub(in crate::dialect) fn alike_rows(rows: Vec<Vec<Expr>>, zone: &str) -> Result<Vec<Vec<Expr>>> {
+    let schema = DFSchema::empty();
+    let mixed = Mixed { schema: &schema, zone };
+    let cells = |row: Vec<Expr>| row.into_iter().map(|cell| Ok(mixed.all(cell)?.data)).collect::<Result<Vec<_>>>();
+    let mut rows = rows.into_iter().map(cells).collect::<Result<Vec<_>>>()?;
+    let width = rows.iter().map(Vec::len).min().unwrap_or(0);
+    for column in 0..width {
+        let types = rows.iter().map(|row| row[column].get_type(&schema)).collect::<Result<Vec<_>>>()?;
+        let Some(kind) = common_type(&types)? else { continue };
+        for row in &mut rows {
+            if !matches!(row[column], Expr::Literal(ScalarValue::Null, _)) {
+                let cell = std::mem::replace(&mut row[column], Expr::Literal(ScalarValue::Null, None));
+                row[column] = mixed.cast_to(cell, kind)?;
+            }
+        }
+    }
+    Ok(rows)
 }
 
 /// The type that columns of these types are cast to; none where they are alike already.

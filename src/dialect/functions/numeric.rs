@@ -1,5 +1,4 @@
-//! Functions of numbers: powers, logarithms, angles, division without errors. Rounding, bits and random numbers have files of
-//! their own; the operators are in `operator`.
+//! Functions of numbers: powers, logarithms, angles, division without errors. Rounding and bits have files of their own; the operators are in `operator`.
 
 use std::sync::Arc;
 
@@ -23,9 +22,6 @@ mod round;
 /// Bits of integers and bytes.
 mod bits;
 
-/// Random numbers and texts.
-mod random;
-
 const FAMILY: &str = "numeric";
 
 /// Kilometres from the centre of the earth, as HAVERSINE takes it.
@@ -33,7 +29,7 @@ const EARTH: f64 = 6371.0;
 
 /// The functions of this family.
 pub(super) fn functions() -> Vec<Function> {
-    [round::functions(), bits::functions(), random::functions(), own()].concat()
+    [round::functions(), bits::functions(), own()].concat()
 }
 
 fn own() -> Vec<Function> {

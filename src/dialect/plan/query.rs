@@ -18,6 +18,7 @@ use sqlparser::ast::{
 use super::scope::{Env, Rows, Scope, with_cte};
 use super::{Binder, Bound, Reported};
 use crate::diagnostic::Diagnostic;
+use crate::dialect::session::SessionParameters;
 use crate::name::Name;
 
 /// Rows to skip and rows to give.
@@ -329,7 +330,9 @@ impl<'a> Binder<'a> {
         }
         let span = values.rows.first().and_then(|row| row.content.first()).map(|cell| self.place(cell));
         let span = span.unwrap_or_else(|| self.context.statement.span().clone());
-        let plan = values_plan(rows, &scope.schema).map_err(|error| self.fail(&error, span))?;
+        let zone = &SessionParameters::of(self.context.state.config_options()).timezone;
+        let rows = crate::dialect::analyze::alike_rows(rows, zone);
+        let plan = rows.and_then(|rows| values_plan(rows, &scope.schema)).map_err(|error| self.fail(&error, span))?;
         let headers = (1..=plan.schema().fields().len()).map(|n| Name::quoted(format!("COLUMN{n}"))).collect();
         Ok(Rows { plan, headers })
     }
