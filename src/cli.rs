@@ -8,14 +8,17 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
+use crate::report::snippet;
 
+mod completions;
+mod doctor;
+mod init;
 mod loaded;
-
+mod new;
 mod plan;
-
 mod run;
-
+mod schema;
 mod sql;
 
 /// Exit codes, as the README documents them.
@@ -147,6 +150,16 @@ enum Command {
     Run(run::Run),
     /// Run Snowflake SQL on the target, or on an empty in-memory warehouse
     Sql(sql::Sql),
+    /// Make a new project, with a small job that runs at once
+    Init(init::Init),
+    /// Add a job to the project
+    New(new::New),
+    /// Look whether project, target and sources are in order
+    Doctor(doctor::Doctor),
+    /// Write the JSON Schemas of the project's files, for editors
+    Schema(schema::Schema),
+    /// Print what a shell needs to complete commands
+    Completions(completions::Completions),
 }
 
 impl Command {
@@ -154,6 +167,11 @@ impl Command {
         match self {
             Self::Run(command) => command.run(globals),
             Self::Sql(command) => command.run(globals),
+            Self::Init(command) => command.run(),
+            Self::New(command) => command.run(globals),
+            Self::Doctor(command) => command.run(globals),
+            Self::Schema(command) => command.run(globals),
+            Self::Completions(command) => command.run(),
         }
     }
 }
@@ -211,25 +229,16 @@ fn start_log(globals: &Globals) -> io::Result<()> {
 }
 
 /// Says on standard error how the command ended. Where standard error is closed there is nobody to tell.
-fn show(outcome: &Outcome, _globals: &Globals) {
+fn show(outcome: &Outcome, globals: &Globals) {
     let mut stderr = io::stderr().lock();
     let _ = match outcome {
         Outcome::Done | Outcome::Failed => Ok(()),
         Outcome::Broken(message) => writeln!(stderr, "error: {message}"),
         Outcome::Interrupted => writeln!(stderr, "interrupted"),
-        Outcome::Wrong(diagnostics) => show_diagnostics(diagnostics, &mut stderr),
+        Outcome::Wrong(diagnostics) => {
+            write!(stderr, "{}", snippet::render(diagnostics, globals.color.on_stderr()))
+        }
     };
-}
-
-fn show_diagnostics(diagnostics: &[Diagnostic], out: &mut impl Write) -> io::Result<()> {
-    for diagnostic in diagnostics {
-        writeln!(out, "{diagnostic}")?;
-    }
-    let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-    if errors > 1 {
-        writeln!(out, "{errors} errors")?;
-    }
-    Ok(())
 }
 
 /// Runs a future on a new runtime whose threads have room for the planner's recursion.

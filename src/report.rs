@@ -6,6 +6,9 @@ pub mod table;
 /// The generated parts of the README's reference.
 pub mod reference;
 
+/// Diagnostics with the author's line.
+pub mod snippet;
+
 /// A run for people.
 mod console;
 

@@ -190,9 +190,25 @@ impl Local {
 }
 
 impl Settings {
+    /// The project's folder: the one named, or the nearest at or above this one.
+    pub fn root(flags: &Flags, environment: &Environment) -> Result<PathBuf, Vec<Diagnostic>> {
+        let named = flags.project_dir.clone().or_else(|| environment.get("PIPE_PROJECT_DIR").map(PathBuf::from));
+        let problem = match named {
+            Some(folder) if folder.join(project::SETTINGS_FILE).is_file() => {
+                return std::path::absolute(&folder).map_err(|error| vec![no_project(&error.to_string())]);
+            }
+            Some(folder) => no_project(&format!("`{}` has no `pipe.yaml`", folder.display())),
+            None => match project::find(".".as_ref()) {
+                Some(root) => return Ok(root),
+                None => no_project("there is no `pipe.yaml` in this folder or in one above"),
+            },
+        };
+        Err(vec![problem.hint("go into a project, or make one with `pipe init`")])
+    }
+
     /// Resolves the settings of a command, and says everything that is wrong with them.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, Vec<Diagnostic>> {
-        let root = root(flags, environment)?;
+        let root = Self::root(flags, environment)?;
         let file = project::read::file(&root, project::SETTINGS_FILE.as_ref()).map_err(|problem| vec![problem])?;
         let (written, mut problems) = read::parse(&root, &file);
         let settings = resolve(root, file, written, flags, environment, &mut problems);
@@ -201,21 +217,6 @@ impl Settings {
             _ => Err(problems),
         }
     }
-}
-
-fn root(flags: &Flags, environment: &Environment) -> Result<PathBuf, Vec<Diagnostic>> {
-    let named = flags.project_dir.clone().or_else(|| environment.get("PIPE_PROJECT_DIR").map(PathBuf::from));
-    let problem = match named {
-        Some(folder) if folder.join(project::SETTINGS_FILE).is_file() => {
-            return std::path::absolute(&folder).map_err(|error| vec![no_project(&error.to_string())]);
-        }
-        Some(folder) => no_project(&format!("`{}` has no `pipe.yaml`", folder.display())),
-        None => match project::find(".".as_ref()) {
-            Some(root) => return Ok(root),
-            None => no_project("there is no `pipe.yaml` in this folder or in one above"),
-        },
-    };
-    Err(vec![problem.hint("go into a project, or make one with `pipe init`")])
 }
 
 fn no_project(message: &str) -> Diagnostic {

@@ -14,8 +14,8 @@ use crate::text::{SourceFile, Spanned};
 use crate::yaml::shape::Shape;
 use crate::yaml::{self, Entry, Node, Value};
 
-/// Names that templates have of their own, so that no variable can take them.
-pub(super) const RESERVED: [&str; 4] = ["run", "target", "job", "step"];
+/// Names that a run gives its templates, so that no variable can take them.
+const RESERVED: [&str; 3] = ["run_date", "run_at", "target"];
 
 /// Reads a job file. The job is there unless nothing of it can be understood; what is wrong is all told.
 pub fn parse(file: &SourceFile, files: &Files) -> (Option<Job>, Vec<Diagnostic>) {
@@ -89,8 +89,7 @@ impl Reader<'_> {
         let name = key.value.as_str();
         let word = |c: char| c == '_' || c.is_alphanumeric();
         if RESERVED.contains(&name) {
-            let message =
-                format!("`{name}` is what templates call the {name} itself, and no variable can have that name");
+            let message = format!("`{name}` is given by the run itself, and no variable can have that name");
             self.problems.push(Diagnostic::error("reserved-name", message).at(key.span.clone()));
         } else if !name.chars().all(word) || name.starts_with(|c: char| c.is_numeric()) {
             let message = format!("`{name}` cannot be the name of a variable");
