@@ -49,7 +49,12 @@ fn one(renderer: &Renderer, diagnostic: &Diagnostic) -> String {
     if let Some(hint) = &diagnostic.hint {
         group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
     }
-    renderer.render(&[group])
+    let text = renderer.render(&[group]);
+    if diagnostic.span.is_some() || !diagnostic.related.is_empty() {
+        return text;
+    }
+    // Without a place there is no line to draw a margin beside.
+    text.lines().filter(|line| line.trim() != "|").collect::<Vec<_>>().join("\n")
 }
 
 fn snippet<'a>(span: &'a Span, related: &'a [(Span, String)]) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
@@ -101,7 +106,7 @@ error[unknown-key]: a step has no key `mateialize`
 1 error
 ";
         assert_eq!(render(&[diagnostic], false), expected);
-        let bare = Diagnostic::warning("slow", "this takes long");
-        assert_eq!(render(&[bare], false), "warning[slow]: this takes long\n\n1 warning\n");
+        let bare = Diagnostic::warning("slow", "this takes long").hint("wait");
+        assert_eq!(render(&[bare], false), "warning[slow]: this takes long\n = hint: wait\n\n1 warning\n");
     }
 }

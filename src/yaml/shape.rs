@@ -283,7 +283,8 @@ impl Record {
         let near_key = nearest(name, self.keys.iter().map(|key| key.name));
         let near_kind = nearest(name, self.kinds.iter().map(|key| key.name));
         let is_mapping = entry.value.map().is_some();
-        if near_key.is_none() && !self.kinds.is_empty() && (near_kind.is_some() || is_mapping) {
+        let is_scalar = entry.value.scalar().is_some();
+        if near_key.is_none() && !self.kinds.is_empty() && !is_scalar && (near_kind.is_some() || is_mapping) {
             let message = format!("there is no kind of {} called `{name}`", self.noun);
             let diagnostic = Diagnostic::error("unknown-kind", message).at(entry.key.span.clone());
             let words: Vec<_> = self.kinds.iter().map(|key| key.name).collect();
