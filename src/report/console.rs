@@ -6,6 +6,7 @@ use super::Reporter;
 use crate::diagnostic::Diagnostic;
 use crate::ledger::{Status, StepRecord};
 use crate::plan::Verdict;
+use crate::report::snippet;
 use crate::run::{Event, RunResults};
 
 /// A reporter of lines.
@@ -36,9 +37,8 @@ impl Reporter for Console {
     }
 
     fn diagnostics(&mut self, diagnostics: &[Diagnostic]) {
-        for diagnostic in diagnostics {
-            self.always(&diagnostic.to_string());
-        }
+        let text = snippet::render(diagnostics, self.color);
+        self.always(text.trim_end());
     }
 }
 
