@@ -49,7 +49,6 @@ mod information_schema;
 mod store;
 
 pub use outcome::{Failure, Rows};
-pub use store::Source;
 
 use catalog::Catalog;
 use outcome::refused;

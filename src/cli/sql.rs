@@ -2,16 +2,25 @@
 
 use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 
+use super::loaded::{Loaded, Meaning};
 use super::{Globals, Outcome, block_on, print};
 use crate::diagnostic::Diagnostic;
-use crate::dialect;
+use crate::dialect::functions::{self, Fidelity, Function};
+use crate::dialect::session::SessionParameters;
+use crate::dialect::types::SqlType;
+use crate::dialect::{Column, command};
+use crate::name::Name;
 use crate::report::table::{self, Format};
 use crate::session::{Failure, Session};
+use crate::settings::{Flags, instant};
 use crate::text::SourceFile;
+use crate::warehouse::{self, Warehouse};
 
 /// Arguments of `pipe sql`.
 #[derive(Debug, Args)]
@@ -31,6 +40,9 @@ pub(super) struct Sql {
     /// The instant that CURRENT_DATE and every other clock function gives: a date or `2026-11-01T10:00:00`, in UTC
     #[arg(long, value_name = "DATE", value_parser = instant)]
     date: Option<DateTime<Utc>>,
+    /// Print every function with how faithful it is to Snowflake's, and run nothing
+    #[arg(long, conflicts_with_all = ["statements", "file", "memory"])]
+    functions: bool,
     /// How the result is written
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: OutputFormat,
@@ -52,17 +64,17 @@ enum OutputFormat {
 
 impl Sql {
     pub(super) fn run(self, globals: &Globals) -> Result<Outcome, Outcome> {
+        if self.functions {
+            return self.print_functions();
+        }
         let source = self.source()?;
-        let statements = dialect::command::parse_script(&source)?;
+        let statements = command::parse_script(&source)?;
         if statements.is_empty() {
             let nothing = Diagnostic::error("no-statement", "there is no statement to run");
             return Err(Outcome::Wrong(vec![nothing]));
         }
-        if !self.memory {
-            let _ = globals;
-            return Err(Outcome::Broken("only --memory is supported yet".to_string()));
-        }
-        let mut session = Session::in_memory(self.date.unwrap_or_else(Utc::now));
+        let mut session =
+            if self.memory { Session::in_memory(self.date.unwrap_or_else(Utc::now)) } else { self.on_target(globals)? };
         let result = block_on(async {
             let mut last = None;
             for statement in &statements {
@@ -70,16 +82,62 @@ impl Sql {
             }
             Ok::<_, Failure>(last)
         })?;
+        if let Some(result) = result? {
+            self.print(&result.columns, &result.batches, session.parameters())?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// A session over the target's tables and the project's sources.
+    fn on_target(&self, globals: &Globals) -> Result<Session, Outcome> {
+        let meaning = Meaning { date: self.date, ..Meaning::default() };
+        let loaded = Loaded::read(globals, &meaning, Flags::default())?;
+        let broken = |error: warehouse::Error| Outcome::Broken(error.to_string());
+        let warehouse = Warehouse::open(&loaded.local()?.warehouse()).map_err(broken)?;
+        let warehouse = warehouse.keeping(loaded.settings.kept_sets);
+        let (target, zone) = (&loaded.settings.target.name, &loaded.settings.timezone);
+        Ok(Session::local(warehouse, target, &super::run::sources(&loaded), zone, loaded.clock)?)
+    }
+
+    fn print(
+        &self,
+        columns: &[Column],
+        batches: &[RecordBatch],
+        parameters: &SessionParameters,
+    ) -> Result<(), Outcome> {
         let format = match self.format {
             OutputFormat::Table => Format::Table,
             OutputFormat::Csv => Format::Csv,
             OutputFormat::Json => Format::Json,
             OutputFormat::Jsonl => Format::JsonLines,
         };
-        if let Some(result) = result? {
-            let text = table::render(&result.columns, &result.batches, format, session.parameters());
-            print(&text.map_err(|error| Outcome::Broken(error.to_string()))?)?;
-        }
+        let text = table::render(columns, batches, format, parameters);
+        Ok(print(&text.map_err(|error| Outcome::Broken(error.to_string()))?)?)
+    }
+
+    /// Every function with how faithful it is, sorted by family and name.
+    fn print_functions(&self) -> Result<Outcome, Outcome> {
+        let mut functions = functions::all();
+        functions.sort_by_key(|function| (function.family, function.name));
+        let fidelity = |function: &Function| match function.fidelity {
+            Fidelity::Exact => ("exact", ""),
+            Fidelity::Approximate(how) => ("approximate", how),
+            Fidelity::Refused(why) => ("refused", why),
+        };
+        let names = functions.iter().map(|function| function.name.to_uppercase());
+        let aliases = functions.iter().map(|function| function.aliases.join(", ").to_uppercase());
+        let arrays: [ArrayRef; 5] = [
+            Arc::new(StringArray::from_iter_values(names)),
+            Arc::new(StringArray::from_iter_values(aliases)),
+            Arc::new(StringArray::from_iter_values(functions.iter().map(|function| function.family))),
+            Arc::new(StringArray::from_iter_values(functions.iter().map(|function| fidelity(function).0))),
+            Arc::new(StringArray::from_iter_values(functions.iter().map(|function| fidelity(function).1))),
+        ];
+        let headers = ["function", "also", "family", "fidelity", "note"];
+        let column = |name: &str| Column { name: Name::quoted(name), sql_type: SqlType::TEXT, nullable: false };
+        let batch = RecordBatch::try_from_iter(headers.into_iter().zip(arrays));
+        let batch = batch.map_err(|error| Outcome::Broken(error.to_string()))?;
+        self.print(&headers.map(column), &[batch], &SessionParameters::default())?;
         Ok(Outcome::Done)
     }
 
@@ -122,17 +180,4 @@ impl From<Failure> for Outcome {
             Failure::Failed(message) => Self::Broken(message),
         }
     }
-}
-
-/// Reads `2026-11-01`, `2026-11-01T10:00:00` or the same with an offset.
-fn instant(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(date) = text.parse::<NaiveDate>() {
-        return Ok(date.and_time(chrono::NaiveTime::MIN).and_utc());
-    }
-    if let Ok(at) = text.replace(' ', "T").parse::<NaiveDateTime>() {
-        return Ok(at.and_utc());
-    }
-    DateTime::parse_from_rfc3339(text)
-        .map(|at| at.to_utc())
-        .map_err(|_| "expected a date such as 2026-11-01 or 2026-11-01T10:00:00".to_string())
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use chrono::Utc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
-use datafusion::datasource::TableProvider;
 
 use super::column::TableColumn;
 use super::sequence::Sequence;
+use crate::backend::datafusion::source::Source;
 use crate::dialect::Statement;
 use crate::name::{Name, TableName};
 use crate::warehouse::StoredTable;
@@ -116,7 +116,8 @@ pub(super) struct View {
 #[derive(Clone, Debug)]
 pub(super) struct ReadOnly {
     pub(super) columns: Vec<TableColumn>,
-    pub(super) provider: Arc<dyn TableProvider>,
+    pub(super) name: TableName,
+    pub(super) source: Source,
 }
 
 /// What shares the names of tables.

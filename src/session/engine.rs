@@ -1,6 +1,7 @@
 //! Bound plans → rows in memory, and the SQL that the session itself generates.
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::collect;
 use sqlparser::ast;
@@ -26,6 +27,27 @@ impl Session {
         let plan = state.optimize(plan)?;
         let physical = state.query_planner().create_physical_plan(&plan, state).await?;
         Ok(collect(physical, state.task_ctx()).await?)
+    }
+
+    /// The values of a one-column plan that a statement needs while it is bound. Binding is not asynchronous, so they are
+    /// computed on a thread of their own.
+    pub(super) fn values_now(&self, plan: &LogicalPlan) -> Result<Vec<ScalarValue>, DataFusionError> {
+        let compute = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let batches = runtime.block_on(self.execute(plan)).map_err(|failure| match failure {
+                Failure::Failed(message) => DataFusionError::Execution(message),
+                Failure::Wrong(_) => DataFusionError::Plan("the query of PIVOT cannot be bound".to_string()),
+            })?;
+            let mut values = Vec::new();
+            for batch in &batches {
+                for row in 0..batch.num_rows() {
+                    values.push(ScalarValue::try_from_array(batch.column(0), row)?);
+                }
+            }
+            Ok(values)
+        };
+        let lost = || DataFusionError::Execution("the query of PIVOT stopped".to_string());
+        std::thread::scope(|scope| scope.spawn(compute).join().unwrap_or_else(|_| Err(lost())))
     }
 
     /// The plan of SQL that the session wrote on behalf of a statement: errors point at that statement.

@@ -1,16 +1,17 @@
 //! Where a session's tables rest: in memory alone, or in a local warehouse to which every committed change is published.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use datafusion::datasource::TableProvider;
 
 use super::catalog::{Catalog, Life, Place, ReadOnly, Relation, Table, View};
 use super::column::{Filler, TableColumn};
 use super::ddl::add_schema;
 use super::outcome::{Failure, refused};
 use super::{SCHEMA, Session};
-use crate::dialect::{Column, parse};
+use crate::backend::datafusion::source::Sources;
+use crate::dialect::parse;
 use crate::name::{Name, TableName};
 use crate::text::{SourceFile, Span};
 use crate::warehouse::{Change, Snapshot, StoredTable, Warehouse};
@@ -33,34 +34,29 @@ impl Store {
     }
 }
 
-/// A table that the session reads and cannot change.
-pub struct Source {
-    /// Its schema and name.
-    pub name: TableName,
-    /// Its columns.
-    pub columns: Vec<Column>,
-    /// Its rows.
-    pub provider: Arc<dyn TableProvider>,
-}
-
 impl Session {
     /// A session over a local warehouse and the sources of its project, in a database of this name.
     pub fn local(
         warehouse: Warehouse,
         database: &str,
-        sources: Vec<Source>,
+        sources: &Sources,
+        timezone: &str,
         now: DateTime<Utc>,
     ) -> Result<Self, Failure> {
         let mut catalog = Catalog::new(database, SCHEMA);
-        for source in sources {
+        for (name, source) in sources.iter().collect::<BTreeMap<_, _>>() {
             let columns = source.columns.iter().map(TableColumn::of_result).collect();
-            let place = catalog.place(&source.name);
+            let place = catalog.place(name);
             add_schema(&mut catalog, &place.database, &place.schema);
-            catalog.put(&place, Relation::Source(Arc::new(ReadOnly { columns, provider: source.provider })));
+            let source = ReadOnly { columns, name: name.clone(), source: source.clone() };
+            catalog.put(&place, Relation::Source(Arc::new(source)));
         }
         let snapshot = warehouse.snapshot()?;
         load(&mut catalog, &snapshot)?;
-        Ok(Self::over(Store::Local(warehouse), catalog, now))
+        let mut session = Self::over(Store::Local(warehouse), catalog, now);
+        session.initial.timezone = timezone.to_string();
+        session.set_parameters(session.initial.clone());
+        Ok(session)
     }
 
     /// Publishes what differs from the catalogue as it was before.

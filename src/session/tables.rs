@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::Session as DataFusionSession;
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::datasource::{MemTable, TableProvider, TableType, ViewTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
 use datafusion::physical_plan::ExecutionPlan;
@@ -20,7 +20,7 @@ use super::outcome::Failure;
 use super::substitute::RESULT;
 use super::{Rows, Session, information_schema};
 use crate::diagnostic::Diagnostic;
-use crate::dialect::{Statement, Tables};
+use crate::dialect::{Dialect, Statement, Tables};
 use crate::name::TableName;
 
 /// Views may read views this deep; more is a circle.
@@ -79,9 +79,14 @@ impl Session {
             return Err(vec![Diagnostic::error("view-circle", message).at(view.query.span().clone())]);
         }
         let plan = self.bind_inside(&view.query, &[], depth + 1)?;
-        let names: Vec<&str> = view.columns.iter().map(|(name, _)| name.as_str()).collect();
+        let headers = Dialect::columns(&plan);
+        let own = view.columns.iter().map(|(name, _)| name.as_str());
+        let names: Vec<&str> = match view.columns.is_empty() {
+            true => headers.iter().map(|column| column.name.as_str()).collect(),
+            false => own.collect(),
+        };
         let wrong = |error: DataFusionError| vec![Diagnostic::error("sql-plan", error.strip_backtrace())];
-        let plan = if names.is_empty() { plan } else { renamed(plan, &names).map_err(wrong)? };
+        let plan = renamed(plan, &names).map_err(wrong)?;
         Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))))
     }
 }
@@ -109,7 +114,10 @@ impl Visible<'_> {
         match catalog.relation(&place) {
             None => Ok(None),
             Some(Relation::Table(table)) => Ok(Some(provider_as_source(self.session.provider(table).map_err(failed)?))),
-            Some(Relation::Source(source)) => Ok(Some(provider_as_source(source.provider.clone()))),
+            Some(Relation::Source(read)) => {
+                let table = read.source.clone().table(read.name.clone(), &self.session.parameters.timezone);
+                Ok(Some(provider_as_source(table)))
+            }
             Some(Relation::View(view)) => self.session.view_source(view, self.depth).map(Some),
         }
     }
@@ -133,6 +141,10 @@ impl Tables for Visible<'_> {
         }
     }
 
+    fn values(&self, plan: &LogicalPlan) -> Option<Result<Vec<ScalarValue>, DataFusionError>> {
+        Some(self.session.values_now(plan))
+    }
+
     fn names(&self) -> Vec<TableName> {
         let catalog = &self.session.catalog;
         let here = |place: &super::catalog::Place| place.database == catalog.database && place.schema == catalog.schema;
@@ -144,15 +156,14 @@ impl Tables for Visible<'_> {
 
 /// Rows under their headers, as a relation.
 pub(super) fn rows_source(rows: &Rows) -> Result<Arc<dyn TableSource>, Failure> {
-    let schema = rows.batches.first().map(RecordBatch::schema);
-    let schema = schema.unwrap_or_else(|| {
-        let fields = rows.columns.iter().map(|column| {
-            let data_type = column.sql_type.arrow("UTC");
-            datafusion::arrow::datatypes::Field::new(column.name.as_str(), data_type, true)
-        });
-        Arc::new(datafusion::arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))
+    let held = rows.batches.first().map(RecordBatch::schema);
+    let fields = rows.columns.iter().enumerate().map(|(index, column)| {
+        let held = held.as_ref().map(|schema| schema.field(index).data_type().clone());
+        Field::new(column.name.as_str(), held.unwrap_or_else(|| column.sql_type.arrow("UTC")), true)
     });
-    Ok(provider_as_source(Arc::new(MemTable::try_new(schema, vec![rows.batches.clone()])?)))
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let batches = rows.batches.iter().map(|batch| in_schema(batch, &schema)).collect::<Result<Vec<_>, _>>()?;
+    Ok(provider_as_source(Arc::new(MemTable::try_new(schema, vec![batches])?)))
 }
 
 /// A plan whose columns have these names.

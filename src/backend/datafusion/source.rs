@@ -13,6 +13,9 @@ mod text;
 /// Rows of Parquet.
 mod columnar;
 
+/// Sources that are opened when they are read.
+mod lazy;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,6 +68,11 @@ impl Source {
             )));
         }
         Ok(files)
+    }
+
+    /// It as a table for a session in this time zone, opened when it is read.
+    pub fn table(self, name: TableName, zone: &str) -> Arc<dyn TableProvider> {
+        Arc::new(lazy::Lazy::new(name, self, zone))
     }
 
     /// Its rows, in the types of its contract.
