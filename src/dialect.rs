@@ -165,7 +165,11 @@ fn state(config: SessionConfig, registry: &functions::Registry) -> SessionState 
     for planner in analyze::planners() {
         builder.expr_planners().get_or_insert_default().insert(0, planner);
     }
-    builder.with_analyzer_rules(analyze::rules()).with_query_planner(functions::table::query_planner()).build()
+    builder
+        .with_analyzer_rules(analyze::rules())
+        .with_query_planner(functions::table::query_planner())
+        .with_physical_optimizer_rule(Arc::new(functions::InOrder))
+        .build()
 }
 
 #[cfg(test)]

@@ -68,6 +68,8 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 
+pub(super) use aggregate::InOrder;
+
 /// How faithful a function is to Snowflake's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fidelity {

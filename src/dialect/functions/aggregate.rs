@@ -16,6 +16,9 @@ mod collect;
 /// What every aggregate is made of.
 mod frame;
 
+/// Rows in their order for what collects them.
+mod in_order;
+
 /// Variances, correlations and regressions.
 mod moments;
 
@@ -27,6 +30,8 @@ mod percentile;
 
 /// Distinct counts and frequent values.
 mod sketch;
+
+pub(in crate::dialect) use in_order::InOrder;
 
 /// The functions of this family.
 pub(super) fn functions() -> Vec<Function> {

@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(value("FILTER(PARSE_JSON('[1,,3,5,]'), a -> a IS NOT NULL)"), "[1,3,5]");
         assert_eq!(value("FILTER(PARSE_JSON('[{\"v\":50},{\"v\":25}]'), a -> a:v >= 50)"), "[{\"v\":50}]");
         assert_eq!(value("TRANSFORM(PARSE_JSON('[1,2,3]'), a INT -> a * 2)"), "[2,4,6]");
-        assert_eq!(value("REDUCE(PARSE_JSON('[1,2,3]'), 0, (acc, val) -> acc + val)"), "6");
+        assert_eq!(value("REDUCE(PARSE_JSON('[1,2,3]'), 0, (acc INT, val INT) -> acc + val)"), "6");
         assert_eq!(value("REDUCE(PARSE_JSON('[]'), 10, (acc INT, val INT) -> acc + val)"), "10");
         assert_eq!(value("FILTER(NULL, a -> a > 1)"), "NULL");
     }

@@ -114,3 +114,12 @@ fn windows_of_any_frame_are_computed() {
     let whole = "MEDIAN(A) OVER (PARTITION BY B)";
     assert_eq!(over(whole, "(1, 1), (2, 1), (4, 1)"), ["2.000", "2.000", "2.000"]);
 }
+
+#[test]
+fn collected_rows_come_in_the_order_of_a_union() {
+    let parts: Vec<String> = (0..8).map(|n| format!("SELECT {n} AS A")).collect();
+    let sql = format!("SELECT ARRAY_AGG(A), LISTAGG(A) FROM ({})", parts.join(" UNION ALL "));
+    assert_eq!(query(&sql).unwrap(), [["[0,1,2,3,4,5,6,7]", "01234567"]]);
+    let sql = format!("SELECT A % 2 AS B, ARRAY_AGG(A) FROM ({}) GROUP BY 1 ORDER BY 1", parts.join(" UNION ALL "));
+    assert_eq!(query(&sql).unwrap(), [["0", "[0,2,4,6]"], ["1", "[1,3,5,7]"]]);
+}
