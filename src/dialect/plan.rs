@@ -272,6 +272,7 @@ fn explained(error: &DataFusionError) -> Diagnostic {
     let mut text = text.as_str();
     for prefix in [
         "type_coercion\ncaused by\n",
+        "snowflake_types\ncaused by\n",
         "Error during planning: ",
         "Execution error: ",
         "This feature is not implemented: ",

@@ -85,7 +85,7 @@ fn alike(union: Union, zone: &str) -> Result<Union> {
         kinds.push(common_type(&types)?);
     }
     if kinds.iter().all(Option::is_none) {
-        return Ok(union);
+        return Union::try_new_with_loose_types(union.inputs);
     }
     let cast = |input: Arc<LogicalPlan>| {
         let mixed = Mixed { schema: input.schema(), zone };

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, new_null_array};
 use datafusion::arrow::compute::{kernels::cmp, kernels::zip::zip};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, plan_err};
@@ -202,9 +202,10 @@ fn columns(call: &Call<'_>) -> Result<Vec<ArrayRef>> {
     let kind = SqlType::of(call.returns).unwrap_or(SqlType::Null);
     let one = |index| {
         let column = call.column(index)?;
-        let array = match column.array().data_type() == call.returns {
-            true => Arc::clone(column.array()),
-            false => cast(column.array(), &Target::from(kind), call.session, Misfit::Error)?,
+        let array = match column.array().data_type() {
+            own if own == call.returns => Arc::clone(column.array()),
+            DataType::Null => new_null_array(call.returns, column.array().len()),
+            _ => cast(column.array(), &Target::from(kind), call.session, Misfit::Error)?,
         };
         if !column.is_constant() || call.rows == 1 {
             return Ok(array);
