@@ -13,12 +13,18 @@ use crate::report::snippet;
 
 mod completions;
 mod doctor;
+mod graph;
 mod init;
+mod lineage;
 mod loaded;
 mod new;
 mod plan;
+mod render;
 mod run;
+mod runs;
 mod schema;
+mod validate;
+
 mod sql;
 
 /// Exit codes, as the README documents them.
@@ -148,6 +154,18 @@ impl Color {
 enum Command {
     /// Run jobs: what changed is built aside, tested, and published all at once
     Run(run::Run),
+    /// Say what a run would do, in order, and why
+    Plan(plan::PlanArgs),
+    /// Find everything that is wrong with jobs without looking at data
+    Validate(validate::Validate),
+    /// Show the SQL of a step as the backend gets it
+    Render(render::Render),
+    /// Draw which step reads which
+    Graph(graph::Graph),
+    /// Show which columns each column is computed from
+    Lineage(lineage::Lineage),
+    /// List past runs, or show one whole
+    Runs(runs::Runs),
     /// Run Snowflake SQL on the target, or on an empty in-memory warehouse
     Sql(sql::Sql),
     /// Make a new project, with a small job that runs at once
@@ -166,6 +184,12 @@ impl Command {
     fn run(self, globals: &Globals) -> Result<Outcome, Outcome> {
         match self {
             Self::Run(command) => command.run(globals),
+            Self::Plan(command) => command.run(globals),
+            Self::Validate(command) => command.run(globals),
+            Self::Render(command) => command.run(globals),
+            Self::Graph(command) => command.run(globals),
+            Self::Lineage(command) => command.run(globals),
+            Self::Runs(command) => command.run(globals),
             Self::Sql(command) => command.run(globals),
             Self::Init(command) => command.run(),
             Self::New(command) => command.run(globals),

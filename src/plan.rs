@@ -13,6 +13,9 @@ pub mod step;
 /// Names → what they mean.
 pub mod resolve;
 
+/// Which columns each column is computed from.
+pub mod lineage;
+
 /// Which steps a run is about.
 pub mod select;
 
@@ -29,7 +32,7 @@ pub use bind::{bind, schema_of};
 pub use dag::{Dag, Node};
 pub use fingerprint::{Fingerprint, Hash};
 pub use resolve::{Contracts, Resolved, Scope, resolve};
-pub use step::{Input, InputTable, Origin, Patience, PlannedStep, PlannedTest, Query, Verdict, Work};
+pub use step::{Input, InputTable, Origin, Patience, PlannedStep, PlannedTest, PlannedTransform, Query, Verdict, Work};
 
 use crate::name::Name;
 

@@ -9,6 +9,9 @@ pub mod reference;
 /// Diagnostics with the author's line.
 pub mod snippet;
 
+/// Graphs of steps.
+pub mod graph;
+
 /// A run for people.
 mod console;
 
@@ -16,7 +19,11 @@ mod console;
 mod json;
 
 use crate::diagnostic::Diagnostic;
+use crate::ledger::StepRecord;
+use crate::plan::Verdict;
 use crate::run::Event;
+
+pub(crate) use json::step as step_value;
 
 /// Shows a run while it goes on.
 pub trait Reporter {
@@ -46,7 +53,38 @@ pub enum Style {
 /// The reporter of a style.
 pub fn reporter(style: Style) -> Box<dyn Reporter> {
     match style {
-        Style::Text { quiet, verbose, color } => Box::new(console::Console { quiet, verbose, color }),
+        Style::Text { quiet, verbose, color } => Box::new(console::Console::new(quiet, verbose, color)),
         Style::Json => Box::new(json::Json),
     }
+}
+
+/// Rows of texts as columns, the first row being their headers.
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default();
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// The steps of a run with rows, seconds and tests; those that were left unchanged are left out.
+pub(crate) fn steps_table(steps: &[StepRecord]) -> String {
+    let mut rows = vec![["step", "status", "rows", "seconds", "tests", "published"].map(str::to_owned)];
+    let shown = steps.iter().filter(|step| step.attempts > 0 || step.error.is_some());
+    rows.extend(shown.map(|step| {
+        let passed = step.tests.iter().filter(|test| test.verdict == Verdict::Pass).count();
+        [
+            step.step.to_string(),
+            step.status.to_string(),
+            step.rows.map_or_else(|| "-".to_owned(), |rows| rows.to_string()),
+            if step.attempts == 0 { "-".to_owned() } else { format!("{:.2}", step.seconds) },
+            if step.tests.is_empty() { "-".to_owned() } else { format!("{passed} of {}", step.tests.len()) },
+            step.table.clone().unwrap_or_default(),
+        ]
+    }));
+    columns(&rows)
 }

@@ -33,7 +33,8 @@ use crate::dialect::Dialect;
 use crate::dialect::session::SessionParameters;
 use crate::name::{Name, TableName};
 use crate::opaque::Opaque;
-use crate::plan::{Hash, InputTable, Origin, PlannedStep, Query, StepId, Work, step::columns_text};
+use crate::plan::{Hash, InputTable, Origin, PlannedStep, PlannedTransform, Query, StepId, Work, step::columns_text};
+use crate::transform::Context;
 use crate::warehouse::{self, Change, Reservation, Snapshot, Staged, StoredColumn, Warehouse};
 use source::{Marks, Sources};
 
@@ -180,15 +181,44 @@ impl Embedded {
 
     async fn build_query(&self, step: &PlannedStep, query: &Query, keep: &Keep) -> Result<Built, BackendError> {
         let plan = self.with_rows(&query.plan).await?;
-        match keep {
-            Keep::Inline | Keep::View(_) => {
-                self.hold(&step.id, Held::Query(plan));
-                Ok(Built { rows: None })
+        if matches!(keep, Keep::Inline | Keep::View(_)) {
+            self.hold(&step.id, Held::Query(plan));
+            return Ok(Built { rows: None });
+        }
+        self.keep(step, self.streams(&plan).await?, keep).await
+    }
+
+    async fn build_transform(
+        &self,
+        step: &PlannedStep,
+        work: &PlannedTransform,
+        keep: &Keep,
+    ) -> Result<Built, BackendError> {
+        let schemas = work.queries.iter().map(|query| Arc::clone(query.plan.schema().inner())).collect();
+        let mut kernel = work.transform.kernel(schemas, Context { now: work.now });
+        for (input, query) in work.queries.iter().enumerate() {
+            let plan = self.with_rows(&query.plan).await?;
+            let mut streams = self.streams(&plan).await?;
+            while let Some(batch) = streams.next().await {
+                kernel.push(input, batch?).map_err(|error| BackendError::author(error.to_string()))?;
             }
-            Keep::Share => {
+        }
+        let finished = tokio::task::spawn_blocking(move || kernel.finish()).await;
+        let outcome = finished
+            .map_err(|error| BackendError::author(format!("the transform stopped: {error}")))?
+            .map_err(|error| BackendError::author(error.to_string()))?;
+        for (why, rows) in &outcome.dropped {
+            tracing::info!(step = %step.id, rows, why, "rows left out");
+        }
+        self.keep(step, execute::Streams::of(outcome.batches), keep).await
+    }
+
+    /// Takes the rows of a step as a table written aside, or as batches held for its readers.
+    async fn keep(&self, step: &PlannedStep, streams: execute::Streams, keep: &Keep) -> Result<Built, BackendError> {
+        match keep {
+            Keep::Inline | Keep::View(_) | Keep::Share => {
                 let schema = step.schema.clone();
-                let rows =
-                    shared::Shared::collect(self.streams(&plan).await?, schema, &self.state, &self.limits).await?;
+                let rows = shared::Shared::collect(streams, schema, &self.state, &self.limits).await?;
                 let built = Built { rows: Some(rows.rows()) };
                 self.hold(&step.id, Held::Rows(Arc::new(rows)));
                 Ok(built)
@@ -196,7 +226,7 @@ impl Embedded {
             Keep::Table(name) => {
                 let columns = stored_columns(step);
                 let writer = self.tables.warehouse.stage(name, columns, None).map_err(of_warehouse)?;
-                self.staged(step, execute::write(self.streams(&plan).await?, writer).await?)
+                self.staged(step, execute::write(streams, writer).await?)
             }
         }
     }
@@ -241,6 +271,7 @@ impl Backend for Embedded {
     async fn build(&self, step: &PlannedStep, attempt: &Attempt) -> Result<Built, BackendError> {
         match &step.work {
             Work::Query(query) => self.build_query(step, query, &attempt.keep).await,
+            Work::Transform(work) => self.build_transform(step, work, &attempt.keep).await,
             Work::Broken => Err(BackendError::author(format!("`{}` could not be bound", step.id))),
         }
     }

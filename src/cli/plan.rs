@@ -1,31 +1,193 @@
-//! `pipe plan`: what would run, in order, and why.
+//! `pipe plan`: what a run would do, in order, and why; with `--diff`, what changed in the SQL since the last run.
 
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::loaded::{Loaded, Meaning};
+use super::{Globals, Outcome, print};
+use crate::backend::datafusion::LocalTables;
+use crate::diagnostic::has_errors;
+use crate::ledger::Ledger;
 use crate::plan::Plan;
-use crate::plan::decide::{Choice, Choices};
+use crate::plan::decide::{Choice, Choices, Reason, decide};
+use crate::settings::Flags;
+
+/// Arguments of `pipe plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pipe plan this_week
+  pipe plan this_week --diff
+  pipe plan this_week --select changed+ --format json")]
+pub(super) struct PlanArgs {
+    /// Jobs, by file or name; all where none is named
+    #[arg(value_name = "JOB")]
+    jobs: Vec<String>,
+    #[command(flatten)]
+    meaning: Meaning,
+    /// Only these steps, as in `pipe run`
+    #[arg(short, long, value_name = "STEPS")]
+    select: Option<String>,
+    /// As if every step had to run
+    #[arg(long)]
+    full_refresh: bool,
+    /// Show what changed in the SQL of each step since it last ran
+    #[arg(long)]
+    diff: bool,
+    /// How the plan is told
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+/// How a plan is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One object with `steps`.
+    Json,
+}
+
+impl PlanArgs {
+    pub(super) fn run(self, globals: &Globals) -> Result<Outcome, Outcome> {
+        let loaded = Loaded::read(globals, &self.meaning, Flags::default())?;
+        let wanted = loaded.wanted(&self.jobs)?;
+        let (resolved, problems) = loaded.resolve(&wanted);
+        if has_errors(&problems) {
+            return Err(loaded.bind(resolved, problems).err().unwrap_or(Outcome::Failed));
+        }
+        let local = loaded.local()?;
+        let tables = LocalTables::open(&local.state, super::run::sources(&loaded)).map_err(super::run::failed)?;
+        let ledger = Ledger::open(&local.ledger()).map_err(super::run::broken)?;
+        let state = super::run::state(&loaded, &resolved.plan, resolved.volatile(), &tables, &ledger)?;
+        let select = self.select.as_deref();
+        let asked = super::run::asked(&resolved.plan, &wanted, select, self.full_refresh, &state)?;
+        let choices = decide(&resolved.plan, &asked, &state);
+        let (plan, _) = loaded.bind(resolved, problems)?;
+        if !choices.problems.is_empty() {
+            return Err(Outcome::Wrong(choices.problems));
+        }
+        let differences = if self.diff { differences(&plan, &choices, &ledger)? } else { Vec::new() };
+        match self.format {
+            Format::Text => {
+                let mut shown = text(&plan, &choices);
+                for (step, run, lines) in &differences {
+                    shown.push_str(&format!("\n--- {step} in run {run}\n+++ {step} now\n{}", lines.join("\n")));
+                    shown.push('\n');
+                }
+                print(&shown)?;
+            }
+            Format::Json => print(&format!("{}\n", value(&plan, &choices, &differences)))?,
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// A step, the run that it is compared with, and the lines that differ.
+type Difference = (String, String, Vec<String>);
+
+fn differences(plan: &Plan, choices: &Choices, ledger: &Ledger) -> Result<Vec<Difference>, Outcome> {
+    let mut found = Vec::new();
+    for at in plan.step_order() {
+        if matches!(choices.choices[at], Choice::Leave | Choice::Unchanged) {
+            continue;
+        }
+        let step = &plan.steps[at];
+        let Some((sql, run)) = ledger.last_sql(&step.id).map_err(super::run::broken)? else { continue };
+        if sql != step.sql() {
+            found.push((step.id.to_string(), run, changed_lines(&sql, step.sql())));
+        }
+    }
+    Ok(found)
+}
+
+/// The lines of two texts, those only in the first with `-`, those only in the second with `+`.
+fn changed_lines(before: &str, after: &str) -> Vec<String> {
+    let (a, b): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let mut common = vec![vec![0_usize; b.len() + 1]; a.len() + 1];
+    for (i, left) in a.iter().enumerate().rev() {
+        for (j, right) in b.iter().enumerate().rev() {
+            common[i][j] =
+                if left == right { common[i + 1][j + 1] + 1 } else { common[i + 1][j].max(common[i][j + 1]) };
+        }
+    }
+    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
+    while i < a.len() || j < b.len() {
+        if i < a.len() && j < b.len() && a[i] == b[j] {
+            lines.push(format!("  {}", a[i]));
+            (i, j) = (i + 1, j + 1);
+        } else if i < a.len() && (j == b.len() || common[i + 1][j] >= common[i][j + 1]) {
+            lines.push(format!("- {}", a[i]));
+            i += 1;
+        } else {
+            lines.push(format!("+ {}", b[j]));
+            j += 1;
+        }
+    }
+    lines
+}
+
+fn told(choice: &Choice) -> Option<(&'static str, String)> {
+    match choice {
+        Choice::Run(reason) => Some(("run", reason.to_string())),
+        Choice::Unchanged => Some(("skip", "unchanged".to_owned())),
+        Choice::Unneeded | Choice::Leave => None,
+    }
+}
 
 /// The choices in the order of work, one line a step.
 pub(super) fn text(plan: &Plan, choices: &Choices) -> String {
     let order = plan.step_order();
-    let shown = order.iter().filter(|at| matches!(choices.choices[**at], Choice::Run(_) | Choice::Unchanged));
-    let rows: Vec<[String; 3]> = shown
-        .map(|at| {
-            let step = &plan.steps[*at];
-            let (does, why) = match &choices.choices[*at] {
-                Choice::Run(reason) => ("run", reason.to_string()),
-                _ => ("skip", "unchanged".to_owned()),
-            };
-            [does.to_owned(), step.id.to_string(), why]
-        })
-        .collect();
-    let width = rows.iter().map(|row| row[1].chars().count()).max().unwrap_or_default();
+    let shown = order.iter().filter_map(|at| Some((plan.steps[*at].id.to_string(), told(&choices.choices[*at])?)));
+    let rows: Vec<_> = shown.collect();
+    let width = rows.iter().map(|(step, _)| step.chars().count()).max().unwrap_or_default();
     let mut text = String::new();
-    for [does, step, why] in &rows {
+    for (step, (does, why)) in &rows {
         text.push_str(&format!("{does:<4}  {step:<width$}  {why}\n"));
     }
-    let runs = rows.iter().filter(|row| row[0] == "run").count();
+    let runs = rows.iter().filter(|(_, (does, _))| *does == "run").count();
     text.push_str(&match (runs, rows.len() - runs) {
         (0, unchanged) => format!("nothing to do: {unchanged} unchanged\n"),
         (runs, unchanged) => format!("{runs} to run, {unchanged} unchanged\n"),
     });
     text
+}
+
+fn value(plan: &Plan, choices: &Choices, differences: &[Difference]) -> serde_json::Value {
+    let order = plan.step_order();
+    let steps = order.iter().filter_map(|at| {
+        let (does, why) = told(&choices.choices[*at])?;
+        let step = &plan.steps[*at];
+        let columns: Vec<_> = step
+            .columns
+            .iter()
+            .map(|column| json!({"name": column.name.as_str(), "type": column.sql_type.to_string()}))
+            .collect();
+        let inputs = match &choices.choices[*at] {
+            Choice::Run(Reason::ChangedInputs(names)) => names.clone(),
+            _ => Vec::new(),
+        };
+        let difference = differences.iter().find(|(id, ..)| *id == step.id.to_string());
+        Some(json!({
+            "step": step.id.to_string(),
+            "action": does,
+            "reason": why,
+            "changed_inputs": inputs,
+            "publish": step.publish.as_ref().map(crate::name::TableName::lower),
+            "columns": columns,
+            "diff": difference.map(|(_, run, lines)| json!({"run": run, "lines": lines})),
+        }))
+    });
+    json!({ "steps": steps.collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::changed_lines;
+
+    #[test]
+    fn a_changed_line_is_shown_between_what_stays() {
+        let lines = changed_lines("select a\nfrom t\nwhere x", "select a\nfrom u\nwhere x\nlimit 1");
+        assert_eq!(lines, ["  select a", "- from t", "+ from u", "  where x", "+ limit 1"]);
+    }
 }

@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
 
 use super::resolve::{Contracts, Resolved, TestText, Text, moved};
-use super::step::{Input, InputTable, Origin, Query, Work};
+use super::step::{Input, InputTable, Origin, PlannedTransform, Query, Work};
 use super::{Plan, StepId};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::session::SessionParameters;
@@ -18,17 +18,23 @@ use crate::dialect::{Column, Dialect, Statement, Tables};
 use crate::job::Step;
 use crate::name::{Name, TableName, nearest};
 use crate::opaque::Opaque;
-use crate::text::{Span, Spanned};
+use crate::text::{SourceFile, Span, Spanned};
+use crate::transform::Transform;
 
 /// Binds every step, and gives the plan with the problems found.
 pub fn bind(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (Plan, Vec<Diagnostic>) {
     let zone = SessionParameters::of(dialect.state().config_options()).timezone.clone();
-    let Resolved { mut plan, texts, tests, steps, .. } = resolved;
+    let now = SessionParameters::of(dialect.state().config_options()).now;
+    let Resolved { mut plan, texts, transforms, tests, steps, .. } = resolved;
     let mut binder =
         Binder { dialect, sources, zone, schemas: HashMap::new(), tables: HashMap::new(), problems: Vec::new() };
     for at in plan.step_order() {
-        let Some(text) = &texts[at] else { continue };
-        let Some(bound) = binder.step(&plan, at, text, steps[at]) else { continue };
+        let bound = match (&texts[at], &transforms[at]) {
+            (Some(text), _) => binder.step(&plan, at, text, steps[at]),
+            (None, Some(transform)) => binder.transform(&plan, at, transform, steps[at], now),
+            (None, None) => None,
+        };
+        let Some(bound) = bound else { continue };
         let id = plan.steps[at].id.clone();
         binder.schemas.insert(id, bound.schema.clone());
         for (place, test) in tests[at].iter().enumerate() {
@@ -36,7 +42,7 @@ pub fn bind(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (
             plan.steps[at].tests[place].query = query;
         }
         let step = &mut plan.steps[at];
-        step.work = Work::Query(Query { sql: text.rendered.text().to_owned(), plan: Opaque::new(bound.plan) });
+        step.work = bound.work;
         step.columns = bound.columns;
         step.schema = bound.schema;
     }
@@ -44,7 +50,7 @@ pub fn bind(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (
 }
 
 struct Bound {
-    plan: LogicalPlan,
+    work: Work,
     columns: Vec<Column>,
     schema: SchemaRef,
 }
@@ -131,7 +137,62 @@ impl Binder<'_> {
         self.contract(&columns, step);
         let fields = bound.schema().fields().iter();
         let fields: Vec<Field> = fields.map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        Some(Bound { schema: Arc::new(Schema::new(fields)), plan: bound, columns })
+        let work = Work::Query(Query { sql: text.rendered.text().to_owned(), plan: Opaque::new(bound) });
+        Some(Bound { schema: Arc::new(Schema::new(fields)), work, columns })
+    }
+
+    fn transform(
+        &mut self,
+        plan: &Plan,
+        at: usize,
+        transform: &Arc<Transform>,
+        step: &Step,
+        now: u64,
+    ) -> Option<Bound> {
+        let planned = &plan.steps[at];
+        let names = transform.inputs();
+        if planned.inputs.len() != names.len() {
+            return None;
+        }
+        let tables = self.named(&planned.inputs)?;
+        let of_input = |input: &Input| tables.0.get(&input.name.value).map(|table| columns_of(&table.schema));
+        let inputs: Option<Vec<Vec<Column>>> = planned.inputs.iter().map(of_input).collect();
+        let inputs = inputs?;
+        let slices: Vec<&[Column]> = inputs.iter().map(Vec::as_slice).collect();
+        let columns = match transform.output(&slices) {
+            Ok(columns) => columns,
+            Err(problems) => {
+                self.problems.extend(problems);
+                return None;
+            }
+        };
+        let mut queries = Vec::new();
+        for (input, name) in names.iter().enumerate() {
+            queries.push(self.input_query(transform.query(input, &slices), &name.span, &tables)?);
+        }
+        self.contract(&columns, step);
+        let origins = transform.lineage(&slices);
+        let origin = |from: &crate::transform::Origin| {
+            planned.inputs.get(from.input).map(|input| (input.origin.clone(), from.column.clone()))
+        };
+        let lineage = origins.iter().map(|origins| origins.iter().filter_map(origin).collect()).collect();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let work = Work::Transform(PlannedTransform { transform: transform.clone(), queries, lineage, now });
+        Some(Bound { work, schema: schema_of(&columns, &self.zone), columns })
+    }
+
+    /// A query that a transform made for one of its inputs, whose problems are told at the input's name.
+    fn input_query(&mut self, sql: String, place: &Span, tables: &Named) -> Option<Query> {
+        let source = SourceFile::new(place.file.path(), sql.clone());
+        let statement = match crate::dialect::parse(&source) {
+            Ok(mut statements) => statements.pop()?,
+            Err(problems) => {
+                self.problems.extend(problems.into_iter().map(|problem| moved(problem, &|_| place.clone())));
+                return None;
+            }
+        };
+        let plan = self.statement(&statement, tables, &|_| place.clone())?;
+        Some(Query { sql, plan: Opaque::new(plan) })
     }
 
     /// The plan with every column in the type that its values rest in.
@@ -229,6 +290,16 @@ fn unknown_column(name: &Spanned<Name>, columns: &[Column]) -> Diagnostic {
     let near = nearest(name.value.as_str(), columns.iter().map(|column| column.name.as_str())).map(str::to_lowercase);
     let message = format!("unknown column `{}` in a test", name.value.lower());
     Diagnostic::error("unknown-column", message).at(name.span.clone()).did_you_mean(near)
+}
+
+/// The columns that an Arrow schema of values at rest stands for.
+fn columns_of(schema: &Schema) -> Vec<Column> {
+    let column = |field: &Arc<Field>| Column {
+        name: Name::quoted(field.name().clone()),
+        sql_type: SqlType::of(field.data_type()).unwrap_or(SqlType::Variant),
+        nullable: field.is_nullable(),
+    };
+    schema.fields().iter().map(column).collect()
 }
 
 /// The Arrow schema of columns, every one nullable: a contract's `not_null` is a test, not something to rely on.

@@ -2,6 +2,7 @@
 //! is bound here; a name that means nothing is an error with the nearest one.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::step::{Input, Origin, Patience, PlannedStep, PlannedTest, Work};
 use super::{Node, Plan, StepId};
@@ -13,6 +14,7 @@ use crate::rule::Test;
 use crate::template::Templates;
 use crate::text::derived::Derived;
 use crate::text::{SourceFile, Span, Spanned};
+use crate::transform::Transform;
 
 /// The contracts of sources: their columns by table.
 pub type Contracts = HashMap<TableName, Vec<Column>>;
@@ -48,6 +50,7 @@ pub struct Resolved<'a> {
     /// How many of its jobs were asked for; those after them are there because they publish what is read.
     pub wanted: usize,
     pub(super) texts: Vec<Option<Text>>,
+    pub(super) transforms: Vec<Option<Arc<Transform>>>,
     pub(super) tests: Vec<Vec<TestText>>,
     pub(super) steps: Vec<&'a Step>,
 }
@@ -73,6 +76,7 @@ pub fn resolve<'a>(scope: &Scope<'a>, wanted: &[Name]) -> (Resolved<'a>, Vec<Dia
 struct Found<'a> {
     planned: PlannedStep,
     text: Option<Text>,
+    transform: Option<Arc<Transform>>,
     tests: Vec<TestText>,
     step: &'a Step,
 }
@@ -146,14 +150,18 @@ impl<'a, 's> Resolver<'a, 's> {
             let before = StepId { job: id.job.clone(), step: need.value.clone() };
             self.waits.push((id.clone(), before, Some(need.span.clone())));
         }
+        let mut transform = None;
         let text = match &step.kind {
             StepKind::Sql(sql) => self.text(job, step, sql),
-            StepKind::Transform { name, .. } => {
-                let message = format!("transform `{}` is not known", name.value);
-                self.problems.push(Diagnostic::error("unknown-kind", message).at(name.span.clone()));
+            StepKind::Transform { name, parameters } => {
+                transform = Transform::parse(&name.value, parameters, &mut self.problems).map(Arc::new);
+                planned.text = format!("{}: {}", name.value, parameters.span.text());
                 None
             }
         };
+        if let Some(transform) = &transform {
+            planned.inputs = self.named_inputs(job, step, transform.inputs());
+        }
         planned.promise = promise(step);
         if let Some(text) = &text {
             text.rendered.text().clone_into(&mut planned.text);
@@ -167,7 +175,7 @@ impl<'a, 's> Resolver<'a, 's> {
                 tests.push(text);
             }
         }
-        self.found.push(Found { planned, text, tests, step });
+        self.found.push(Found { planned, text, transform, tests, step });
     }
 
     fn text(&mut self, job: &Job, step: &Step, sql: &Derived) -> Option<Text> {
@@ -212,9 +220,14 @@ impl<'a, 's> Resolver<'a, 's> {
         statement: &Statement,
         place: &dyn Fn(&Span) -> Span,
     ) -> Vec<Input> {
+        let names = statement.tables().into_iter().map(|name| Spanned::new(name.value, place(&name.span)));
+        self.named_inputs(job, step, names.collect())
+    }
+
+    fn named_inputs(&mut self, job: &'a Job, step: &Step, names: Vec<Spanned<TableName>>) -> Vec<Input> {
         let mut inputs = Vec::new();
-        for name in statement.tables() {
-            let span = place(&name.span);
+        for name in names {
+            let span = name.span;
             match self.meaning(job, step, &name.value) {
                 Ok(origin) => inputs.push(Input { name: Spanned::new(name.value, span), origin }),
                 Err(problem) => self.problems.push(problem.at(span)),
@@ -302,17 +315,19 @@ impl<'a, 's> Resolver<'a, 's> {
 
     fn finish(self, wanted: &[Name]) -> (Resolved<'a>, Vec<Diagnostic>) {
         let mut problems = self.problems;
-        let (mut steps, mut texts, mut tests, mut declared) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut steps, mut texts, mut transforms) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut tests, mut declared) = (Vec::new(), Vec::new());
         for found in self.found {
             steps.push(found.planned);
             texts.push(found.text);
+            transforms.push(found.transform);
             tests.push(found.tests);
             declared.push(found.step);
         }
         let plan = Plan::new(steps, &self.waits);
         let jobs = plan.jobs.iter().take_while(|job| wanted.contains(job)).count();
         problems.extend(plan.dag.cycles().iter().map(|cycle| told(&plan, cycle)));
-        (Resolved { plan, wanted: jobs, texts, tests, steps: declared }, problems)
+        (Resolved { plan, wanted: jobs, texts, transforms, tests, steps: declared }, problems)
     }
 }
 

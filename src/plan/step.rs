@@ -10,10 +10,11 @@ use serde::Serialize;
 
 use super::StepId;
 use crate::dialect::Column;
-use crate::name::TableName;
+use crate::name::{Name, TableName};
 use crate::opaque::Opaque;
 use crate::rule::Test;
 use crate::text::{Span, Spanned};
+use crate::transform::Transform;
 
 /// What a name in a step's SQL means.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -87,8 +88,23 @@ impl Patience {
 pub enum Work {
     /// A query.
     Query(Query),
+    /// A built-in transform.
+    Transform(PlannedTransform),
     /// What could not be read or bound, and has been reported.
     Broken,
+}
+
+/// A transform with the queries that give its inputs.
+#[derive(Clone, Debug)]
+pub struct PlannedTransform {
+    /// The transform.
+    pub transform: Arc<Transform>,
+    /// For each input the query whose rows it takes.
+    pub queries: Vec<Query>,
+    /// For each output column the input columns that it is computed from.
+    pub lineage: Vec<Vec<(Origin, Name)>>,
+    /// "Now": the run's pinned instant, in nanoseconds since 1970 UTC.
+    pub now: i64,
 }
 
 /// A test of a step's result, as a query.
@@ -207,7 +223,7 @@ impl PlannedStep {
     pub fn query(&self) -> Option<&Query> {
         match &self.work {
             Work::Query(query) => Some(query),
-            Work::Broken => None,
+            Work::Transform(_) | Work::Broken => None,
         }
     }
 }

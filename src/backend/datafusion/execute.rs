@@ -60,6 +60,20 @@ async fn forward(mut stream: SendableRecordBatchStream, sender: mpsc::Sender<Res
 }
 
 impl Streams {
+    /// Batches that are there already.
+    pub(super) fn of(batches: Vec<RecordBatch>) -> Self {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            for batch in batches {
+                if sender.send(Ok(batch)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { batches: receiver, tasks }
+    }
+
     /// The next batch that has rows.
     pub(super) async fn next(&mut self) -> Option<Result<RecordBatch, BackendError>> {
         loop {

@@ -1,0 +1,227 @@
+//! Column lineage, out of bound plans: for each output column the input columns that its value is computed from, and for
+//! the whole result those that decide which rows there are (filters, join keys, group keys).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchemaRef, JoinType};
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, TableScan};
+
+use super::step::{InputTable, Origin, PlannedStep, Work};
+use super::{Plan, StepId};
+use crate::name::Name;
+
+/// A column of a step's result, or of a table from outside the plan.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ColumnRef {
+    /// The step `job.step`, or the table, in lower case.
+    pub table: String,
+    /// The step, where it is one.
+    pub step: Option<StepId>,
+    /// The column.
+    pub column: Name,
+}
+
+/// Where the columns of one result come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// For each output column the columns that its value is computed from.
+    pub columns: Vec<BTreeSet<ColumnRef>>,
+    /// The columns that decide which rows there are.
+    pub rows: BTreeSet<ColumnRef>,
+}
+
+/// The lineage of a bound step; empty where it could not be bound.
+pub fn lineage(step: &PlannedStep) -> Lineage {
+    match &step.work {
+        Work::Query(query) => of_plan(&query.plan),
+        Work::Transform(transform) => {
+            let refs =
+                |origins: &Vec<(Origin, Name)>| origins.iter().map(|(from, name)| reference(from, name)).collect();
+            Lineage { columns: transform.lineage.iter().map(refs).collect(), rows: BTreeSet::new() }
+        }
+        Work::Broken => Lineage::default(),
+    }
+}
+
+/// All columns, of steps and tables at any distance, that a column is computed from: (distance, column).
+pub fn upstream(plan: &Plan, step: usize, column: usize) -> Vec<(usize, ColumnRef)> {
+    let mut found = Vec::new();
+    walk(plan, step, column, 1, &mut found);
+    found
+}
+
+fn walk(plan: &Plan, step: usize, column: usize, depth: usize, found: &mut Vec<(usize, ColumnRef)>) {
+    let lineage = lineage(&plan.steps[step]);
+    for from in lineage.columns.get(column).into_iter().flatten() {
+        found.push((depth, from.clone()));
+        let before = from.step.as_ref().and_then(|id| plan.position(id));
+        if let Some(before) = before
+            && let Some(at) = plan.steps[before].columns.iter().position(|column| column.name == from.column)
+        {
+            walk(plan, before, at, depth + 1, found);
+        }
+    }
+}
+
+fn reference(origin: &Origin, column: &Name) -> ColumnRef {
+    let (table, step) = match origin {
+        Origin::Step(id, _) => (id.to_string(), Some(id.clone())),
+        Origin::Table(name) => (name.lower(), None),
+    };
+    ColumnRef { table, step, column: column.clone() }
+}
+
+fn of_plan(plan: &LogicalPlan) -> Lineage {
+    match plan {
+        LogicalPlan::TableScan(scan) => of_scan(scan),
+        LogicalPlan::Projection(projection) => {
+            let input = of_plan(&projection.input);
+            let schema = projection.input.schema();
+            let columns = projection.expr.iter().map(|expr| direct(expr, &input, schema)).collect();
+            let mut rows = input.rows.clone();
+            projection.expr.iter().for_each(|expr| rows.extend(of_subqueries(expr).rows));
+            Lineage { columns, rows }
+        }
+        LogicalPlan::Filter(filter) => {
+            let mut lineage = of_plan(&filter.input);
+            let used = direct(&filter.predicate, &lineage, filter.input.schema());
+            lineage.rows.extend(used);
+            lineage.rows.extend(of_subqueries(&filter.predicate).rows);
+            lineage
+        }
+        LogicalPlan::Aggregate(aggregate) => of_aggregate(aggregate),
+        LogicalPlan::Window(window) => {
+            let input = of_plan(&window.input);
+            let schema = window.input.schema();
+            let added = window.window_expr.iter().map(|expr| direct(expr, &input, schema));
+            let columns = input.columns.iter().cloned().chain(added).collect();
+            Lineage { columns, rows: input.rows }
+        }
+        LogicalPlan::Join(join) => of_join(join),
+        LogicalPlan::SubqueryAlias(alias) => of_plan(&alias.input),
+        LogicalPlan::Sort(sort) => of_plan(&sort.input),
+        LogicalPlan::Limit(limit) => of_plan(&limit.input),
+        LogicalPlan::Distinct(Distinct::All(input)) => of_plan(input),
+        LogicalPlan::Union(union) => together(union.inputs.iter().map(Arc::as_ref)),
+        LogicalPlan::RecursiveQuery(query) => together([query.static_term.as_ref(), query.recursive_term.as_ref()]),
+        LogicalPlan::Unnest(unnest) => {
+            let input = of_plan(&unnest.input);
+            let columns = unnest.dependency_indices.iter();
+            let columns = columns.map(|at| input.columns.get(*at).cloned().unwrap_or_default()).collect();
+            Lineage { columns, rows: input.rows }
+        }
+        other => everything(other),
+    }
+}
+
+fn of_scan(scan: &TableScan) -> Lineage {
+    let fields = scan.projected_schema.fields().iter();
+    let columns = match scan.source.downcast_ref::<InputTable>() {
+        Some(table) => fields
+            .map(|field| BTreeSet::from([reference(&table.origin, &Name::quoted(field.name().clone()))]))
+            .collect(),
+        None => fields.map(|_| BTreeSet::new()).collect(),
+    };
+    Lineage { columns, rows: BTreeSet::new() }
+}
+
+fn of_aggregate(aggregate: &Aggregate) -> Lineage {
+    let input = of_plan(&aggregate.input);
+    let schema = aggregate.input.schema();
+    let keys: Vec<Expr> = match aggregate.group_expr.as_slice() {
+        [Expr::GroupingSet(set)] => set.distinct_expr().into_iter().cloned().collect(),
+        keys => keys.to_vec(),
+    };
+    let mut columns: Vec<_> = keys.iter().map(|expr| direct(expr, &input, schema)).collect();
+    let mut rows = input.rows.clone();
+    columns.iter().for_each(|column| rows.extend(column.iter().cloned()));
+    let aggregates: Vec<_> = aggregate.aggr_expr.iter().map(|expr| direct(expr, &input, schema)).collect();
+    let between = aggregate.schema.fields().len().saturating_sub(columns.len() + aggregates.len());
+    columns.extend(std::iter::repeat_n(BTreeSet::new(), between));
+    columns.extend(aggregates);
+    Lineage { columns, rows }
+}
+
+fn of_join(join: &Join) -> Lineage {
+    let (left, right) = (of_plan(&join.left), of_plan(&join.right));
+    let mut rows: BTreeSet<ColumnRef> = left.rows.union(&right.rows).cloned().collect();
+    for (a, b) in &join.on {
+        rows.extend(direct(a, &left, join.left.schema()));
+        rows.extend(direct(b, &right, join.right.schema()));
+    }
+    if let Some(filter) = &join.filter {
+        rows.extend(direct(filter, &left, join.left.schema()));
+        rows.extend(direct(filter, &right, join.right.schema()));
+    }
+    let columns = match join.join_type {
+        JoinType::LeftSemi | JoinType::LeftAnti => left.columns,
+        JoinType::RightSemi | JoinType::RightAnti => right.columns,
+        JoinType::LeftMark => left.columns.into_iter().chain([BTreeSet::new()]).collect(),
+        JoinType::RightMark => right.columns.into_iter().chain([BTreeSet::new()]).collect(),
+        _ => left.columns.into_iter().chain(right.columns).collect(),
+    };
+    Lineage { columns, rows }
+}
+
+/// Inputs whose columns become one by their places.
+fn together<'a>(plans: impl IntoIterator<Item = &'a LogicalPlan>) -> Lineage {
+    let mut all = Lineage::default();
+    for lineage in plans.into_iter().map(of_plan) {
+        all.rows.extend(lineage.rows);
+        all.columns.resize(all.columns.len().max(lineage.columns.len()), BTreeSet::new());
+        for (column, more) in all.columns.iter_mut().zip(lineage.columns) {
+            column.extend(more);
+        }
+    }
+    all
+}
+
+/// A node that says nothing of its columns: each may come from all below.
+fn everything(plan: &LogicalPlan) -> Lineage {
+    let inputs: Vec<Lineage> = plan.inputs().into_iter().map(of_plan).collect();
+    let below: BTreeSet<ColumnRef> = inputs.iter().flat_map(|input| input.columns.iter().flatten()).cloned().collect();
+    let same_width = inputs.len() == 1 && inputs[0].columns.len() == plan.schema().fields().len();
+    let columns = match inputs.as_slice() {
+        [only] if same_width => only.columns.clone(),
+        _ => plan.schema().fields().iter().map(|_| below.clone()).collect(),
+    };
+    Lineage { columns, rows: inputs.into_iter().flat_map(|input| input.rows).collect() }
+}
+
+/// The input columns that an expression is computed from, those of its subqueries included.
+fn direct(expr: &Expr, input: &Lineage, schema: &DFSchemaRef) -> BTreeSet<ColumnRef> {
+    let mut found = BTreeSet::new();
+    let mut add = |column: &Column| {
+        if let Some(at) = schema.maybe_index_of_column(column) {
+            found.extend(input.columns.get(at).into_iter().flatten().cloned());
+        }
+    };
+    expr.column_refs().into_iter().for_each(&mut add);
+    found.extend(of_subqueries(expr).columns.into_iter().flatten());
+    found
+}
+
+fn of_subqueries(expr: &Expr) -> Lineage {
+    let mut all = Lineage::default();
+    let walked = expr.apply(|expr| {
+        let plan = match expr {
+            Expr::ScalarSubquery(subquery) => Some(&subquery.subquery),
+            Expr::InSubquery(subquery) => Some(&subquery.subquery.subquery),
+            Expr::Exists(subquery) => Some(&subquery.subquery.subquery),
+            _ => None,
+        };
+        if let Some(plan) = plan {
+            let lineage = of_plan(plan);
+            all.rows.extend(lineage.rows);
+            match expr {
+                Expr::ScalarSubquery(_) => all.columns.extend(lineage.columns),
+                _ => all.rows.extend(lineage.columns.into_iter().flatten()),
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(walked.is_ok(), "the visitor never fails");
+    all
+}
