@@ -81,11 +81,8 @@ pub(super) fn with_stack<T>(tokens: &Tokens, step: impl FnOnce() -> T) -> T {
         }
     }
     let plain = deepest < 12 && tokens.len() < 3000;
-    if plain {
-        stacker::maybe_grow(1024 * 1024, 16 * 1024 * 1024, step)
-    } else {
-        stacker::grow(256 * 1024 * 1024, step)
-    }
+    let free = if plain { 4 } else { 128 };
+    stacker::maybe_grow(free * 1024 * 1024, 256 * 1024 * 1024, step)
 }
 
 pub(super) fn statement(lines: &Lines, tokens: &Tokens) -> Result<Statement, Diagnostic> {

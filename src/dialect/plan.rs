@@ -11,6 +11,7 @@ use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, Projection, Sub
 use sqlparser::ast;
 
 use super::functions::Registry;
+use super::session::SessionParameters;
 use super::{Statement, Tables};
 use crate::diagnostic::Diagnostic;
 use crate::name::{Name, TableName};
@@ -107,6 +108,13 @@ struct Context<'a> {
     tables: &'a dyn Tables,
 }
 
+/// A place that is only looked up when there is something to say about it.
+#[derive(Clone, Copy)]
+enum At<'e> {
+    Expr(&'e ast::Expr),
+    Span(&'e Span),
+}
+
 /// One pass over one statement.
 struct Binder<'a> {
     context: Context<'a>,
@@ -188,6 +196,12 @@ impl<'a> Binder<'a> {
         self.report(diagnostic)
     }
 
+    /// Reports an error of DataFusion at an expression.
+    fn fail_at(&mut self, error: &DataFusionError, written: &ast::Expr) -> Reported {
+        let span = self.place(written);
+        self.fail(error, span)
+    }
+
     /// Reports a construct that is not carried out.
     fn refuse(&mut self, what: impl Into<String>, span: Span) -> Reported {
         self.report(Diagnostic::error("unsupported-sql", what).at(span))
@@ -198,9 +212,21 @@ impl<'a> Binder<'a> {
         self.context.statement.place(part.span())
     }
 
+    fn at(&self, at: At<'_>) -> Span {
+        match at {
+            At::Expr(expr) => self.place(expr),
+            At::Span(span) => span.clone(),
+        }
+    }
+
     /// The place of a name.
     fn word(&self, ident: &ast::Ident) -> Span {
         self.context.statement.place(ident.span)
+    }
+
+    /// The session's time zone.
+    fn zone(&self) -> String {
+        SessionParameters::of(self.context.state.config_options()).timezone.clone()
     }
 
     /// A number that is new in this statement, for names that the author does not see.

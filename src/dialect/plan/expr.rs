@@ -7,18 +7,16 @@ use datafusion::common::{ScalarValue, Span as PlanSpan};
 use datafusion::logical_expr::expr::LambdaVariable;
 use datafusion::logical_expr::{Case, Cast, Expr, ExprSchemable, TryCast};
 use sqlparser::ast::{
-    self, AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Ident, JsonPath, JsonPathElem,
-    Spanned as _, Subscript,
+    self, AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Ident, JsonPath, JsonPathElem, Subscript,
 };
 
 use super::scope::{AliasState, Found, Scope};
-use super::{Binder, Bound};
+use super::{At, Binder, Bound};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::declared;
 use crate::dialect::session::SessionParameters;
 use crate::dialect::types::SqlType;
 use crate::name::nearest;
-use crate::text::Span;
 
 impl<'a> Binder<'a> {
     pub(super) fn expr(&mut self, written: &ast::Expr, scope: &Scope<'_>) -> Bound<Expr> {
@@ -245,12 +243,10 @@ impl<'a> Binder<'a> {
     /// A condition: something that is a boolean, or becomes one.
     pub(super) fn boolean(&mut self, written: &ast::Expr, scope: &Scope<'_>) -> Bound<Expr> {
         let bound = self.expr(written, scope)?;
-        let span = || self.context.statement.place(written.span());
-        let span = span();
-        self.as_boolean(bound, scope, span)
+        self.as_boolean(bound, scope, At::Expr(written))
     }
 
-    pub(super) fn as_boolean(&mut self, bound: Expr, scope: &Scope<'_>, span: Span) -> Bound<Expr> {
+    pub(super) fn as_boolean(&mut self, bound: Expr, scope: &Scope<'_>, at: At<'_>) -> Bound<Expr> {
         if is_condition(&bound) {
             return Ok(bound);
         }
@@ -258,7 +254,10 @@ impl<'a> Binder<'a> {
         match bound.get_type(&scope.schema) {
             Ok(DataType::Boolean | DataType::Null) => Ok(bound),
             Ok(_) => Ok(Expr::Cast(Cast::new(Box::new(bound), DataType::Boolean))),
-            Err(error) => Err(self.fail(&error, span)),
+            Err(error) => {
+                let span = self.at(at);
+                Err(self.fail(&error, span))
+            }
         }
     }
 
@@ -277,8 +276,7 @@ impl<'a> Binder<'a> {
                 None => self.boolean(&when.condition, scope)?,
                 Some(operand) => {
                     let value = self.expr(&when.condition, scope)?;
-                    let span = self.place(&when.condition);
-                    self.binary(BinaryOperator::Eq, operand.clone(), value, &scope.schema, &span)?
+                    self.binary(BinaryOperator::Eq, operand.clone(), value, &scope.schema, At::Expr(&when.condition))?
                 }
             };
             branches.push((Box::new(condition), Box::new(self.expr(&when.result, scope)?)));

@@ -13,7 +13,7 @@ use sqlparser::ast::{
 };
 
 use super::scope::{Env, Found, Merged, Relation, Rows, Scope, Source, cte_names, find_cte};
-use super::{Binder, Bound, Reported, relation};
+use super::{At, Binder, Bound, Reported, relation};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::parse::table_name;
 use crate::name::{Name, TableName, nearest};
@@ -396,7 +396,7 @@ impl<'a> Binder<'a> {
             let (l, r) = (sides.0?, sides.1?);
             let span = self.word(ident);
             let (schema, _) = self.both(left, right, &span)?;
-            let equal = self.binary(BinaryOperator::Eq, l.clone(), r.clone(), &schema, &span)?;
+            let equal = self.binary(BinaryOperator::Eq, l.clone(), r.clone(), &schema, At::Span(&span))?;
             conditions.push(equal);
             let expr = match join_type {
                 JoinType::Right => r,

@@ -13,7 +13,7 @@ use sqlparser::ast::{
 };
 
 use super::scope::{Env, Merged, Relation, Scope, ScopeColumn, Source};
-use super::{Binder, Bound, Reported};
+use super::{At, Binder, Bound, Reported};
 use crate::name::Name;
 use crate::text::Span;
 
@@ -98,7 +98,7 @@ impl<'a> Binder<'a> {
                 Kind::Root => parent_value,
                 Kind::Path => {
                     let step = self.carried_start(value, &scope, &span)?;
-                    self.binary(BinaryOperator::StringConcat, parent_value, step, &schema, &span)?
+                    self.binary(BinaryOperator::StringConcat, parent_value, step, &schema, At::Span(&span))?
                 }
             });
         }
@@ -140,7 +140,7 @@ impl<'a> Binder<'a> {
             None => Ok(own),
             Some(separator) => {
                 let separator = self.expr(separator, scope)?;
-                self.binary(BinaryOperator::StringConcat, separator, own, &scope.schema, span)
+                self.binary(BinaryOperator::StringConcat, separator, own, &scope.schema, At::Span(span))
             }
         }
     }

@@ -49,7 +49,6 @@ impl<'a> Binder<'a> {
     }
 
     fn item(&mut self, select: &Select, index: usize, item: &SelectItem, scope: &Scope<'_>) -> Bound<Vec<Item>> {
-        let span = self.place(item);
         match item {
             SelectItem::UnnamedExpr(ast::Expr::Prefixed { prefix, value }) if prefix.value == "CONNECT_BY_ROOT" => {
                 let expr = self.connect_by_root(value, scope)?;
@@ -74,13 +73,19 @@ impl<'a> Binder<'a> {
                 Ok(vec![Item { header, expr }])
             }
             SelectItem::ExprWithAliases { .. } => {
+                let span = self.place(item);
                 Err(self.refuse("several aliases of one item are not Snowflake SQL", span))
             }
-            SelectItem::Wildcard(options) => self.star(None, options, scope, span),
+            SelectItem::Wildcard(options) => {
+                let span = self.place(item);
+                self.star(None, options, scope, span)
+            }
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
+                let span = self.place(item);
                 self.star(Some(name), options, scope, span)
             }
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(_), _) => {
+                let span = self.place(item);
                 Err(self.refuse("`.*` after an expression is not Snowflake SQL", span))
             }
         }

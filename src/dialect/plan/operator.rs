@@ -10,9 +10,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator};
 use sqlparser::ast::{self, BinaryOperator, UnaryOperator};
 
 use super::scope::Scope;
-use super::{Binder, Bound};
+use super::{At, Binder, Bound};
 use crate::diagnostic::Diagnostic;
-use crate::text::Span;
 
 impl<'a> Binder<'a> {
     /// A tree of binary operators; its left spine, which can be long, is walked without recursion.
@@ -46,17 +45,11 @@ impl<'a> Binder<'a> {
         written: &ast::Expr,
         scope: &Scope<'_>,
     ) -> Bound<Expr> {
-        let span = self.place(written);
+        let at = At::Expr(written);
         let bound = match op {
-            BinaryOperator::And => {
-                let (left, right) = (self.as_boolean(left, scope, span.clone())?, self.as_boolean(right, scope, span)?);
-                left.and(right)
-            }
-            BinaryOperator::Or => {
-                let (left, right) = (self.as_boolean(left, scope, span.clone())?, self.as_boolean(right, scope, span)?);
-                left.or(right)
-            }
-            op => self.binary(op.clone(), left, right, &scope.schema, &span)?,
+            BinaryOperator::And => self.as_boolean(left, scope, at)?.and(self.as_boolean(right, scope, at)?),
+            BinaryOperator::Or => self.as_boolean(left, scope, at)?.or(self.as_boolean(right, scope, at)?),
+            op => self.binary(op.clone(), left, right, &scope.schema, at)?,
         };
         self.checked(bound, scope, written)
     }
@@ -68,14 +61,17 @@ impl<'a> Binder<'a> {
         left: Expr,
         right: Expr,
         schema: &Arc<DFSchema>,
-        span: &Span,
+        at: At<'_>,
     ) -> Bound<Expr> {
         let mut raw = RawBinaryExpr { op, left, right };
         for planner in self.context.state.expr_planners() {
             match planner.plan_binary_op(raw, schema) {
                 Ok(PlannerResult::Planned(expr)) => return Ok(expr),
                 Ok(PlannerResult::Original(original)) => raw = original,
-                Err(error) => return Err(self.fail(&error, span.clone())),
+                Err(error) => {
+                    let span = self.at(at);
+                    return Err(self.fail(&error, span));
+                }
             }
         }
         let operator = match raw.op {
@@ -93,7 +89,10 @@ impl<'a> Binder<'a> {
             BinaryOperator::GtEq => Operator::GtEq,
             BinaryOperator::And => Operator::And,
             BinaryOperator::Or => Operator::Or,
-            op => return Err(self.refuse(format!("the operator `{op}` is not Snowflake SQL"), span.clone())),
+            op => {
+                let span = self.at(at);
+                return Err(self.refuse(format!("the operator `{op}` is not Snowflake SQL"), span));
+            }
         };
         Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(raw.left), operator, Box::new(raw.right))))
     }
@@ -134,8 +133,7 @@ impl<'a> Binder<'a> {
             Ok(DataType::Interval(_)) => Ok(Expr::Negative(Box::new(operand))),
             Ok(_) => {
                 let zero = Expr::Literal(ScalarValue::Int64(Some(0)), None);
-                let span = self.place(written);
-                self.binary(BinaryOperator::Minus, zero, operand, &scope.schema, &span)
+                self.binary(BinaryOperator::Minus, zero, operand, &scope.schema, At::Expr(written))
             }
             Err(error) => {
                 let span = self.place(written);
@@ -155,9 +153,8 @@ impl<'a> Binder<'a> {
     ) -> Bound<Expr> {
         let (value, low, high) = (self.expr(expr, scope), self.expr(low, scope), self.expr(high, scope));
         let (value, low, high) = (value?, low?, high?);
-        let span = self.place(written);
-        let above = self.binary(BinaryOperator::GtEq, value.clone(), low, &scope.schema, &span)?;
-        let below = self.binary(BinaryOperator::LtEq, value, high, &scope.schema, &span)?;
+        let above = self.binary(BinaryOperator::GtEq, value.clone(), low, &scope.schema, At::Expr(written))?;
+        let below = self.binary(BinaryOperator::LtEq, value, high, &scope.schema, At::Expr(written))?;
         let inside = above.and(below);
         self.checked(if negated { Expr::Not(Box::new(inside)) } else { inside }, scope, written)
     }
@@ -170,18 +167,17 @@ impl<'a> Binder<'a> {
         written: &ast::Expr,
         scope: &Scope<'_>,
     ) -> Bound<Expr> {
-        let span = self.place(written);
         if let ast::Expr::Tuple(parts) = expr {
-            return self.in_tuples(parts, list, negated, span, scope);
+            return self.in_tuples(parts, list, negated, written, scope);
         }
         let value = self.expr(expr, scope);
         let items: Vec<Bound<Expr>> = list.iter().map(|item| self.expr(item, scope)).collect();
         let (value, items) = (value?, items.into_iter().collect::<Bound<Vec<Expr>>>()?);
         use datafusion::logical_expr::ExprSchemable;
-        let own = value.get_type(&scope.schema).map_err(|error| self.fail(&error, span.clone()))?;
+        let own = value.get_type(&scope.schema).map_err(|error| self.fail_at(&error, written))?;
         let mut alike = true;
         for item in &items {
-            let other = item.get_type(&scope.schema).map_err(|error| self.fail(&error, span.clone()))?;
+            let other = item.get_type(&scope.schema).map_err(|error| self.fail_at(&error, written))?;
             alike &= own == other || other.is_null();
         }
         if alike {
@@ -191,7 +187,7 @@ impl<'a> Binder<'a> {
         // Unlike types are compared pair by pair, as Snowflake does.
         let mut equals = Vec::with_capacity(items.len());
         for item in items {
-            equals.push(self.binary(BinaryOperator::Eq, value.clone(), item, &scope.schema, &span)?);
+            equals.push(self.binary(BinaryOperator::Eq, value.clone(), item, &scope.schema, At::Expr(written))?);
         }
         let any = balanced_or(equals);
         self.checked(if negated { Expr::Not(Box::new(any)) } else { any }, scope, written)
@@ -203,23 +199,25 @@ impl<'a> Binder<'a> {
         parts: &[ast::Expr],
         list: &[ast::Expr],
         negated: bool,
-        span: Span,
+        written: &ast::Expr,
         scope: &Scope<'_>,
     ) -> Bound<Expr> {
         let parts: Vec<Expr> = parts.iter().map(|part| self.expr(part, scope)).collect::<Bound<_>>()?;
         let mut any: Option<Expr> = None;
         for item in list {
             let ast::Expr::Tuple(values) = item else {
+                let span = self.place(written);
                 return Err(self.refuse("a list in IN next to single values", span));
             };
             if values.len() != parts.len() {
                 let message = format!("a list of {} values compared with one of {}", parts.len(), values.len());
+                let span = self.place(written);
                 return Err(self.report(Diagnostic::error("column-count", message).at(span)));
             }
             let mut all: Option<Expr> = None;
             for (part, value) in parts.iter().zip(values) {
                 let value = self.expr(value, scope)?;
-                let equal = self.binary(BinaryOperator::Eq, part.clone(), value, &scope.schema, &span)?;
+                let equal = self.binary(BinaryOperator::Eq, part.clone(), value, &scope.schema, At::Expr(written))?;
                 all = Some(all.map_or(equal.clone(), |all| all.and(equal)));
             }
             let all = all.unwrap_or(Expr::Literal(ScalarValue::Boolean(Some(true)), None));

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
 use sqlparser::ast::{self, ExprWithAlias, Ident, NullInclusion, PivotValueSource};
 
 use super::scope::{Env, Rows, Scope, Source};
-use super::{Binder, Bound};
+use super::{At, Binder, Bound};
 use crate::diagnostic::Diagnostic;
 use crate::name::Name;
 use crate::text::Span;
@@ -49,7 +49,7 @@ impl<'a> Binder<'a> {
         let mut computed = Vec::new();
         let mut headers: Vec<Name> = keys.iter().map(|(name, _)| name.clone()).collect();
         for (at, (header, value)) in values.into_iter().enumerate() {
-            let equal = self.binary(ast::BinaryOperator::Eq, column.clone(), value, &scope.schema, &span)?;
+            let equal = self.binary(ast::BinaryOperator::Eq, column.clone(), value, &scope.schema, At::Span(&span))?;
             let aggregated = chosen(&function, &equal).map_err(|error| self.fail(&error, span.clone()))?;
             computed.push(aggregated.alias(format!("#pivot{at}")));
             headers.push(header);

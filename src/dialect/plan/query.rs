@@ -18,7 +18,8 @@ use sqlparser::ast::{
 use super::scope::{Env, Rows, Scope, with_cte};
 use super::{Binder, Bound, Reported};
 use crate::diagnostic::Diagnostic;
-use crate::dialect::session::SessionParameters;
+use crate::dialect::coerce;
+use crate::dialect::types::SqlType;
 use crate::name::Name;
 
 /// Rows to skip and rows to give.
@@ -270,7 +271,7 @@ impl<'a> Binder<'a> {
         right: LogicalPlan,
         operation: fn(LogicalPlan, LogicalPlan, bool) -> Result<LogicalPlan, DataFusionError>,
     ) -> Result<LogicalPlan, DataFusionError> {
-        let (left, right) = same_types(left, right)?;
+        let (left, right) = same_types(left, right, &self.zone())?;
         let (left, _) = self.named(left, Vec::new(), None)?;
         let (right, _) = self.named(right, Vec::new(), None)?;
         let names: Vec<String> = left.schema().fields().iter().map(|f| f.name().clone()).collect();
@@ -330,9 +331,10 @@ impl<'a> Binder<'a> {
         }
         let span = values.rows.first().and_then(|row| row.content.first()).map(|cell| self.place(cell));
         let span = span.unwrap_or_else(|| self.context.statement.span().clone());
-        let zone = &SessionParameters::of(self.context.state.config_options()).timezone;
-        let rows = crate::dialect::analyze::alike_rows(rows, zone);
-        let plan = rows.and_then(|rows| values_plan(rows, &scope.schema)).map_err(|error| self.fail(&error, span))?;
+        let zone = self.zone();
+        let rows = crate::dialect::analyze::alike_rows(rows, &zone);
+        let plan = rows.and_then(|rows| values_plan(rows, &scope.schema, &zone));
+        let plan = plan.map_err(|error| self.fail(&error, span))?;
         let headers = (1..=plan.schema().fields().len()).map(|n| Name::quoted(format!("COLUMN{n}"))).collect();
         Ok(Rows { plan, headers })
     }
@@ -437,7 +439,7 @@ fn limited(rows: Rows, (skip, fetch): Limits) -> Rows {
 }
 
 /// Rows of expressions, each column brought to one type.
-fn values_plan(mut rows: Vec<Vec<Expr>>, schema: &DFSchema) -> Result<LogicalPlan, DataFusionError> {
+fn values_plan(mut rows: Vec<Vec<Expr>>, schema: &DFSchema, zone: &str) -> Result<LogicalPlan, DataFusionError> {
     let width = rows.first().map_or(0, Vec::len);
     if let Some(row) = rows.iter().find(|row| row.len() != width) {
         let message = format!("a row of VALUES has {} values, the first one {width}", row.len());
@@ -448,7 +450,7 @@ fn values_plan(mut rows: Vec<Vec<Expr>>, schema: &DFSchema) -> Result<LogicalPla
         let types = rows.iter().map(|row| row[at].get_type(schema)).collect::<Result<Vec<_>, _>>()?;
         let mut common = DataType::Null;
         for data_type in &types {
-            common = common_type(&common, data_type)?;
+            common = common_type(&common, data_type, zone)?;
         }
         for (row, own) in rows.iter_mut().zip(&types) {
             let cell = std::mem::replace(&mut row[at], Expr::Literal(ScalarValue::Null, None));
@@ -461,23 +463,35 @@ fn values_plan(mut rows: Vec<Vec<Expr>>, schema: &DFSchema) -> Result<LogicalPla
 }
 
 /// The type of a column whose values come in two types.
-fn common_type(a: &DataType, b: &DataType) -> Result<DataType, DataFusionError> {
+fn common_type(a: &DataType, b: &DataType, zone: &str) -> Result<DataType, DataFusionError> {
+    let whole = DataType::Decimal128(38, 0);
     let common = match (a, b) {
         (a, b) if a == b => Some(a.clone()),
         (DataType::Null, other) | (other, DataType::Null) => Some(other.clone()),
-        (a, b) => datafusion::logical_expr::type_coercion::binary::type_union_coercion(a, b),
+        (DataType::Int64, DataType::Decimal128(_, 0)) | (DataType::Decimal128(_, 0), DataType::Int64) => Some(whole),
+        (a, b) => {
+            let types = SqlType::of(a).zip(SqlType::of(b));
+            types.and_then(|(a, b)| coerce::common(a, b)).map(|common| common.arrow(zone))
+        }
     };
-    common.ok_or_else(|| DataFusionError::Plan(format!("a column of two types: {a} and {b}")))
+    common.ok_or_else(|| {
+        let name = |t: &DataType| SqlType::of(t).map_or_else(|| t.to_string(), |t| t.to_string());
+        DataFusionError::Plan(format!("a column of two types: {} and {}", name(a), name(b)))
+    })
 }
 
 /// Brings the columns of two branches to common types, so that they can be compared as keys.
-fn same_types(left: LogicalPlan, right: LogicalPlan) -> Result<(LogicalPlan, LogicalPlan), DataFusionError> {
+fn same_types(
+    left: LogicalPlan,
+    right: LogicalPlan,
+    zone: &str,
+) -> Result<(LogicalPlan, LogicalPlan), DataFusionError> {
     let same = left.schema().fields().iter().zip(right.schema().fields()).all(|(l, r)| l.data_type() == r.data_type());
     if same {
         return Ok((left, right));
     }
     let pairs = left.schema().fields().iter().zip(right.schema().fields());
-    let types = pairs.map(|(l, r)| common_type(l.data_type(), r.data_type())).collect::<Result<Vec<_>, _>>()?;
+    let types = pairs.map(|(l, r)| common_type(l.data_type(), r.data_type(), zone)).collect::<Result<Vec<_>, _>>()?;
     let typed = |plan: LogicalPlan| -> Result<LogicalPlan, DataFusionError> {
         let columns = plan.schema().columns().into_iter().zip(plan.schema().fields()).zip(&types);
         let exprs = columns.map(|((column, field), common)| {
