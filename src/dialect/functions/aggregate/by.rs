@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err, plan_err};
 use indexmap::IndexMap;
 
-use super::frame::{Group, Setup, aggregate, converter, put, take};
+use super::frame::{Group, KeyAndValue, Setup, aggregate, converter, put, take};
 use super::numbers::sort_rows;
 use crate::dialect::functions::Function;
 use crate::dialect::types::{self, SqlType};
@@ -52,7 +52,7 @@ pub(super) fn decode<'v>(values: impl Iterator<Item = Option<&'v [u8]>>, data_ty
 /// MIN_BY and MAX_BY: the values with the extreme key, or the best of all where a number of them is asked for. The key is
 /// kept as bytes that sort from the best on; ties keep their order.
 #[derive(Debug, Default)]
-struct ExtremeBy(Vec<(Box<[u8]>, Box<[u8]>)>);
+struct ExtremeBy(Vec<KeyAndValue>);
 
 impl ExtremeBy {
     fn push(&mut self, key: &[u8], value: &[u8], all: bool) {

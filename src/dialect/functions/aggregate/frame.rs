@@ -21,7 +21,9 @@ use datafusion::physical_expr::expressions::Literal;
 use indexmap::IndexSet;
 
 use crate::dialect::functions::{Fidelity, Function, Implementation};
-use crate::dialect::types::SqlType;
+
+/// Two rows as bytes: what sorts them, and what gives a value back.
+pub(super) type KeyAndValue = (Box<[u8]>, Box<[u8]>);
 
 /// What is fixed for one use of an aggregate in a query.
 #[derive(Clone, Debug)]
@@ -41,11 +43,6 @@ pub(super) struct Setup {
 }
 
 impl Setup {
-    /// The Snowflake type of an argument.
-    pub(super) fn sql_type(&self, index: usize) -> SqlType {
-        self.types.get(index).and_then(SqlType::of).unwrap_or(SqlType::Null)
-    }
-
     /// An argument that is a constant and not NULL.
     pub(super) fn constant(&self, index: usize) -> Option<&ScalarValue> {
         self.constants.get(index).and_then(Option::as_ref).filter(|value| !value.is_null())

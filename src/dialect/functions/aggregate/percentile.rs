@@ -8,7 +8,7 @@ use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err};
 
-use super::frame::{Group, Setup, aggregate, approximate, converter, over_order, put, take};
+use super::frame::{Group, KeyAndValue, Setup, aggregate, approximate, converter, over_order, put, take};
 use super::numbers::{decimals, expect_number, floats, scale_of, sort_rows};
 use crate::dialect::functions::Function;
 
@@ -168,7 +168,7 @@ impl Group for Numbers {
 
 /// PERCENTILE_DISC: the values as bytes that sort as WITHIN GROUP says, each with the bytes that give it back.
 #[derive(Debug, Default)]
-struct Discrete(Vec<(Box<[u8]>, Box<[u8]>)>);
+struct Discrete(Vec<KeyAndValue>);
 
 impl Group for Discrete {
     fn update(groups: &mut [Self], setup: &Setup, columns: &[ArrayRef], at: &[usize]) -> Result<()> {
