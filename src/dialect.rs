@@ -156,6 +156,8 @@ fn config(parameters: SessionParameters) -> SessionConfig {
     options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.default_null_ordering = "nulls_max".to_string();
     options.execution.parquet.schema_force_view_types = false;
+    // Fields of one column may differ in their metadata, which is what this check compares besides types.
+    options.execution.skip_physical_aggregate_schema_check = true;
     config
 }
 
@@ -165,11 +167,14 @@ fn state(config: SessionConfig, registry: &functions::Registry) -> SessionState 
     for planner in analyze::planners() {
         builder.expr_planners().get_or_insert_default().insert(0, planner);
     }
-    builder
+    let mut state = builder
         .with_analyzer_rules(analyze::rules())
         .with_query_planner(functions::table::query_planner())
         .with_physical_optimizer_rule(Arc::new(functions::InOrder))
-        .build()
+        .build();
+    // Functions find the session's parameters in what this hands on; without it they would run under the defaults.
+    state.mark_start_execution();
+    state
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ use store::Store;
 
 /// The database of a session in memory.
 const DATABASE: &str = "MEMORY";
+/// The time zone of a session in memory: that of a new Snowflake account.
+const TIMEZONE: &str = "America/Los_Angeles";
 /// The schema that every database begins with.
 const SCHEMA: &str = "PUBLIC";
 
@@ -76,12 +78,16 @@ pub struct Session {
 impl Session {
     /// A session on an empty warehouse in memory, whose clock stands at `now`.
     pub fn in_memory(now: DateTime<Utc>) -> Self {
-        Self::over(Store::Memory, Catalog::new(DATABASE, SCHEMA), now)
+        let mut session = Self::over(Store::Memory, Catalog::new(DATABASE, SCHEMA), now);
+        session.initial.timezone = TIMEZONE.to_string();
+        session.set_parameters(session.initial.clone());
+        session
     }
 
     fn over(store: Store, catalog: Catalog, now: DateTime<Utc>) -> Self {
         let now = now.timestamp_nanos_opt().and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or_default();
-        let parameters = SessionParameters { now, ..SessionParameters::default() };
+        let (database, schema) = (catalog.database.to_string(), catalog.schema.to_string());
+        let parameters = SessionParameters { now, database, schema, ..SessionParameters::default() };
         let sequences = Arc::new(Sequences::default());
         Self {
             initial: parameters.clone(),
@@ -116,7 +122,17 @@ impl Session {
             Ok(rows) => self.last = Some(rows.clone()),
             Err(_) => self.catalog = before,
         }
+        self.follow_names();
         result
+    }
+
+    /// Tells functions the names in use where these have changed.
+    fn follow_names(&mut self) {
+        let (database, schema) = (self.catalog.database.as_str(), self.catalog.schema.as_str());
+        if self.parameters.database != database || self.parameters.schema != schema {
+            let (database, schema) = (database.to_string(), schema.to_string());
+            self.set_parameters(SessionParameters { database, schema, ..self.parameters.clone() });
+        }
     }
 
     async fn sql(&mut self, statement: &Statement) -> Result<Rows, Failure> {

@@ -39,6 +39,10 @@ extensions_options! {
         pub binary_output_format: String, default = "HEX".to_string()
         /// How binary is read from text.
         pub binary_input_format: String, default = "HEX".to_string()
+        /// The database in use.
+        pub database: String, default = "LOCAL".to_string()
+        /// The schema in use.
+        pub schema: String, default = "PUBLIC".to_string()
         /// The instant that every clock function gives, in nanoseconds since 1970 UTC.
         pub now: u64, default = 0
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Date32Array, Time64NanosecondArray, TimestampNanosecondArray};
+use datafusion::arrow::array::{ArrayRef, Date32Array, StringArray, Time64NanosecondArray, TimestampNanosecondArray};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::Volatility;
 
@@ -30,6 +30,8 @@ pub(super) fn functions() -> Vec<Function> {
         clock(&["current_timestamp", "localtimestamp", "systimestamp"], 1, SqlType::TimestampLtz, instant),
         clock(&["getdate"], 0, SqlType::TimestampLtz, instant),
         clock(&["sysdate"], 0, SqlType::TimestampNtz, instant),
+        name(&["current_database"], |call| repeated(call, &call.session.database)),
+        name(&["current_schema"], |call| repeated(call, &call.session.schema)),
     ];
     for names in [
         &["current_user"][..],
@@ -76,6 +78,15 @@ fn clock(names: &'static [&'static str], most: usize, kind: SqlType, kernel: Ker
         _ => |shape: &super::scalar::Shape<'_>| Ok(SqlType::TimestampLtz.arrow(shape.zone)),
     };
     function(FAMILY, names, 0..=most, rule, kernel, Volatility::Stable)
+}
+
+/// A function that gives a name in use.
+fn name(names: &'static [&'static str], kernel: Kernel) -> Function {
+    function(FAMILY, names, 0..=0, |shape| Ok(SqlType::TEXT.arrow(shape.zone)), kernel, Volatility::Stable)
+}
+
+fn repeated(call: &Call<'_>, text: &str) -> Result<ArrayRef> {
+    Ok(Arc::new(StringArray::from(vec![text; call.rows])))
 }
 
 fn now(call: &Call<'_>) -> Result<i64> {
