@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::Session as DataFusionSession;
@@ -151,25 +151,6 @@ impl Tables for Visible<'_> {
         let names =
             catalog.all().map(|(place, _)| if here(&place) { TableName::bare(place.name) } else { place.stored() });
         names.collect()
-    }
-
-    fn values(&self, plan: &LogicalPlan) -> Option<Result<Vec<ScalarValue>, DataFusionError>> {
-        // A statement is bound inside a running session; what it needs to know first runs on a thread of its own.
-        let run = || -> Result<Vec<ScalarValue>, DataFusionError> {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let batches = runtime.block_on(self.session.execute(plan)).map_err(|failure| match failure {
-                Failure::Failed(message) => DataFusionError::Execution(message),
-                Failure::Wrong(problems) => {
-                    let problems: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
-                    DataFusionError::Plan(problems.join("; "))
-                }
-            })?;
-            let column = batches.iter().map(|batch| batch.column(0));
-            let values =
-                column.flat_map(|column| (0..column.len()).map(|row| ScalarValue::try_from_array(column, row)));
-            values.collect()
-        };
-        Some(std::thread::scope(|scope| scope.spawn(run).join().unwrap_or_else(|_| Ok(Vec::new()))))
     }
 }
 
