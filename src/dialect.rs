@@ -169,6 +169,7 @@ fn state(config: SessionConfig, registry: &functions::Registry) -> SessionState 
     }
     let mut state = builder
         .with_analyzer_rules(analyze::rules())
+        .with_optimizer_rule(Arc::new(analyze::Guard))
         .with_query_planner(functions::table::query_planner())
         .with_physical_optimizer_rule(Arc::new(functions::InOrder))
         .build();

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 
+/// Conditions that can fail.
+mod guard;
+
 /// Comparisons, conditions and results of mixed types, expression by expression.
 mod mixed;
 
@@ -14,6 +17,7 @@ mod operators;
 /// The rule over whole plans.
 mod rule;
 
+pub(super) use guard::Guard;
 pub(super) use mixed::alike_rows;
 
 /// Planners of operators and accesses, asked in order before DataFusion's own.

@@ -118,9 +118,9 @@ pub fn cast(array: &ArrayRef, target: &Target, session: &SessionParameters, misf
     }
 }
 
-/// The same values in the one Arrow type in which values of their type rest.
-pub fn settled(array: &ArrayRef) -> Result<ArrayRef> {
-    let rest = match array.data_type() {
+/// The one Arrow type in which values of a type's Snowflake type rest.
+pub fn settled_type(data_type: &DataType) -> DataType {
+    match data_type {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => {
             DataType::Int64
         }
@@ -136,8 +136,16 @@ pub fn settled(array: &ArrayRef) -> Result<ArrayRef> {
         DataType::Decimal128(precision, scale) if *scale < 0 => {
             DataType::Decimal128(precision.saturating_add(scale.unsigned_abs()).min(38), 0)
         }
-        _ => return Ok(Arc::clone(array)),
-    };
+        other => other.clone(),
+    }
+}
+
+/// The same values in the type in which they rest.
+pub fn settled(array: &ArrayRef) -> Result<ArrayRef> {
+    let rest = settled_type(array.data_type());
+    if rest == *array.data_type() {
+        return Ok(Arc::clone(array));
+    }
     let options = datafusion::arrow::compute::CastOptions { safe: false, ..Default::default() };
     Ok(datafusion::arrow::compute::cast_with_options(array, &rest, &options)?)
 }

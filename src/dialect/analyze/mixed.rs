@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
     AggregateUDF, BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, WindowFunctionDefinition,
 };
 
-use super::operators;
+use super::{guard, operators};
 use crate::dialect::cast::call::cast_expr;
 use crate::dialect::cast::{Target, castable, refuse};
 use crate::dialect::coerce;
@@ -341,7 +341,13 @@ impl Mixed<'_> {
         let mut results = self.alike(results)?;
         let else_expr = if otherwise { results.pop().map(Box::new) } else { None };
         let when_then_expr = conditions.into_iter().zip(results).map(|(c, r)| (Box::new(c), Box::new(r))).collect();
-        Ok(Expr::Case(Case { expr: None, when_then_expr, else_expr }))
+        let case = Case { expr: None, when_then_expr, else_expr };
+        let results = || case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+        let boolean = results().any(|then| matches!(then.get_type(self.schema), Ok(DataType::Boolean)));
+        if boolean && results().any(|then| guard::is_risky(then)) {
+            return Ok(guard::lazily(case.when_then_expr, case.else_expr));
+        }
+        Ok(Expr::Case(case))
     }
 
     /// Expressions as values of one type.

@@ -31,6 +31,7 @@ static OPERATORS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         exact("", &["%"], 2..=2, |shape| result(shape, Operator::Modulo), |call| apply(call, Operator::Modulo)),
         exact("", &["negate"], 1..=1, negative_type, negate),
         exact("", &["variant_key"], 1..=1, |_| Ok(DataType::Binary), variant_keys),
+        exact("", &["flag"], 1..=1, |_| Ok(DataType::Int64), flags),
     ];
     functions.into_iter().filter_map(udf).collect()
 });
@@ -55,6 +56,16 @@ pub(in crate::dialect) fn negation() -> Arc<ScalarUDF> {
 /// The function that gives the bytes by which VARIANT, OBJECT and ARRAY values are compared and ordered.
 pub(in crate::dialect) fn variant_key() -> Arc<ScalarUDF> {
     Arc::clone(&OPERATORS[6])
+}
+
+/// The function that gives 1 for true and 0 for false.
+pub(in crate::dialect) fn flag() -> Arc<ScalarUDF> {
+    Arc::clone(&OPERATORS[7])
+}
+
+fn flags(call: &Call<'_>) -> Result<ArrayRef> {
+    let column = call.column(0)?;
+    super::scalar::cast_to(column.array(), &DataType::Int64)
 }
 
 /// The function that `||` is planned as.
@@ -135,7 +146,7 @@ fn reading(operator: Operator, left: &DataType, right: &DataType) -> Result<Read
 
 /// The precision and scale of an operand that is taken for an exact number.
 fn exact_digits(kind: SqlType, data_type: &DataType) -> (u8, u8) {
-    match (digits(data_type), kind) {
+    match (digits(&cast::settled_type(data_type)), kind) {
         (Some(digits), _) if data_type != &DataType::Null => digits,
         (_, SqlType::Number { precision, scale }) => (precision, scale),
         _ => (1, 0),
