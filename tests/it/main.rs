@@ -2,4 +2,5 @@
 
 mod layout;
 mod reference;
+mod sql;
 mod warehouse;

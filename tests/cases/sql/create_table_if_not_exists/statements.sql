@@ -1,0 +1,1 @@
+create table t (a int); create table if not exists t (b int);

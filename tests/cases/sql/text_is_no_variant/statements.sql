@@ -1,0 +1,1 @@
+create table t (v variant); insert into t values ('abc');

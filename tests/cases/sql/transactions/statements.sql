@@ -1,0 +1,14 @@
+create table t (a int);
+begin;
+insert into t values (1);
+update t set a = 2;
+rollback;
+insert into t values (3);
+begin transaction;
+insert into t values (4);
+commit;
+begin;
+insert into t values (5);
+create table ddl_commits (a int);
+rollback;
+select a from t order by a;

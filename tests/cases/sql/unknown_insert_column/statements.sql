@@ -1,0 +1,1 @@
+create table t (title varchar); insert into t (titel) values (1);

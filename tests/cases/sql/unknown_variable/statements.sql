@@ -1,0 +1,1 @@
+set limit_days = 1; select $limit_day;

@@ -1,0 +1,1 @@
+alter session set week_start = 9;

@@ -1,0 +1,113 @@
+//! `pipe sql`: a folder of `tests/cases/sql` per case, with the statements and what the last of them gives; and how the
+//! command reads its statements and writes its result.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn pipe() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_pipe"))
+}
+
+fn cases() -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/sql");
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    cases
+}
+
+/// What differs from the expectation; nothing where all is as expected.
+fn difference(case: &Path) -> Option<String> {
+    let expected: Value = serde_json::from_slice(&std::fs::read(case.join("expected.json")).unwrap()).unwrap();
+    let mut command = pipe();
+    command.args(["sql", "--memory", "--format", "json", "--file"]).arg(case.join("statements.sql"));
+    let output = command.output().unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let exit = expected["exit"].as_i64().unwrap_or(0);
+    if output.status.code().map(i64::from) != Some(exit) {
+        return Some(format!("exit {:?} instead of {exit}\n{out}{err}", output.status.code()));
+    }
+    if let Some(error) = expected["error"].as_str() {
+        return (!err.contains(error)).then(|| format!("no `{error}` in\n{err}"));
+    }
+    let result: Value = serde_json::from_str(&out).unwrap();
+    let rows = exact(&expected["rows"]);
+    if result["rows"] != rows {
+        return Some(format!("expected {rows}\n     got {}", result["rows"]));
+    }
+    let headers: Vec<&Value> = result["columns"].as_array().unwrap().iter().map(|column| &column["name"]).collect();
+    let columns = expected["columns"].as_array()?;
+    (headers != columns.iter().collect::<Vec<_>>()).then(|| format!("headers {headers:?}"))
+}
+
+/// `{"$": "1.50"}` stands for a number written just so.
+fn exact(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => Value::Array(items.iter().map(exact).collect()),
+        Value::Object(fields) => serde_json::from_str(fields["$"].as_str().unwrap()).unwrap(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn every_case_gives_what_is_expected() {
+    let mut wrong = Vec::new();
+    for case in cases() {
+        if let Some(difference) = difference(&case) {
+            wrong.push(format!("{}: {difference}", case.file_name().unwrap().to_string_lossy()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn results_are_written_in_four_formats() {
+    let sql = "select 1 as n, 'a,\"b' as t, null as x, ''::varchar as e, 1.50 as d";
+    let run = |format: &str| {
+        let output = pipe().args(["sql", "--memory", "--format", format, sql]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(run("csv"), "N,T,X,E,D\n1,\"a,\"\"b\",,\"\",1.50\n");
+    assert_eq!(run("jsonl"), "{\"N\":1,\"T\":\"a,\\\"b\",\"X\":null,\"E\":\"\",\"D\":1.50}\n");
+    assert_eq!(
+        run("table"),
+        "N | T    | X    | E |    D\n--+------+------+---+-----\n1 | a,\"b | NULL |   | 1.50\n(1 row)\n"
+    );
+    assert!(run("json").starts_with("{\"columns\":[{\"name\":\"N\",\"type\":\"NUMBER("));
+}
+
+#[test]
+fn statements_come_from_standard_input_as_well() {
+    let output = pipe().args(["sql", "--memory", "--format", "csv"]).write_stdin("select 1 as a;\n\n;").output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "A\n1\n");
+    let nothing = pipe().args(["sql", "--memory"]).write_stdin(" ; ").output().unwrap();
+    assert_eq!(nothing.status.code(), Some(2));
+    let broken = pipe().args(["sql", "--memory"]).write_stdin(&b"select '\xff'"[..]).output().unwrap();
+    assert_eq!(broken.status.code(), Some(2));
+    assert!(String::from_utf8(broken.stderr).unwrap().contains("is not UTF-8"));
+}
+
+#[test]
+fn the_clock_can_be_pinned() {
+    let args = ["sql", "--memory", "--format", "csv", "--date", "2026-11-01T10:00:00"];
+    let output = pipe().args(args).arg("select current_date as d, sysdate() as t").output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "D,T\n2026-11-01,2026-11-01 10:00:00.000\n");
+}
+
+#[test]
+fn a_project_keeps_what_is_published() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("pipe.yaml"), "targets:\n  local:\n    backend: datafusion\n").unwrap();
+    let run = |sql: &str| {
+        let output = pipe().args(["sql", "--format", "csv", sql, "-C"]).arg(home.path()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    run("create table ml.t (a int, n number(6, 2), v variant); insert into ml.t select 1, 2.5, parse_json('[1]')");
+    run("create view ml.w as select a, n from ml.t; insert into ml.t values (2, 3, null)");
+    assert_eq!(run("select * from ml.t order by a"), "A,N,V\n1,2.50,[1]\n2,3.00,\n");
+    assert_eq!(run("select sum(n) as s from ml.w"), "S\n5.50\n");
+    assert_eq!(run("begin; delete from ml.t; drop view ml.w; rollback; select count(*) as c from ml.t"), "C\n0\n");
+    assert!(run("create sequence s").contains("`CREATE SEQUENCE` is not supported"));
+    assert!(run("select * from ml.w").contains("unknown table `ml.w`"));
+}
