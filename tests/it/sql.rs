@@ -79,7 +79,8 @@ fn results_are_written_in_four_formats() {
 
 #[test]
 fn statements_come_from_standard_input_as_well() {
-    let output = pipe().args(["sql", "--memory", "--format", "csv"]).write_stdin("select 1 as a;\n\n;").output().unwrap();
+    let output =
+        pipe().args(["sql", "--memory", "--format", "csv"]).write_stdin("select 1 as a;\n\n;").output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "A\n1\n");
     let nothing = pipe().args(["sql", "--memory"]).write_stdin(" ; ").output().unwrap();
     assert_eq!(nothing.status.code(), Some(2));
