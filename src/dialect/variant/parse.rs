@@ -6,6 +6,20 @@ use super::{number, write};
 /// The deepest nesting of a document.
 const MAX_DEPTH: usize = 1_000;
 
+/// The bytes at which a run of plain characters within a string ends.
+static STOPS: [bool; 256] = {
+    let mut stops = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        stops[byte] = true;
+        byte += 1;
+    }
+    stops[b'"' as usize] = true;
+    stops[b'\'' as usize] = true;
+    stops[b'\\' as usize] = true;
+    stops
+};
+
 /// What an object that has one key twice becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duplicates {
@@ -218,21 +232,22 @@ impl<'a> Reader<'a> {
     /// Puts the members of the object that starts at `start` in order, when they are not.
     fn sort(&mut self, start: usize, base: usize) -> Result<(), String> {
         let out = self.out.as_str();
-        let key = |member: &Member| out.get(member.start..member.key_end).unwrap_or_default().as_bytes();
         // The closing quote is left out: it would order a key before its own prefix plus a space or `!`.
-        let order = |a: &Member, b: &Member| key(a)[..key(a).len() - 1].cmp(&key(b)[..key(b).len() - 1]);
+        let key = |member: &Member| out.as_bytes().get(member.start..member.key_end - 1).unwrap_or_default();
+        let order = |a: &Member, b: &Member| key(a).cmp(key(b));
         let members = &mut self.parser.members[base..];
         if members.windows(2).all(|pair| order(&pair[0], &pair[1]).is_lt()) {
             self.parser.members.truncate(base);
             return Ok(());
         }
+        // Stable, so that the last value of a key that comes twice is the last of its run.
         members.sort_by(order);
         let same = |pair: &[Member]| key(&pair[0]) == key(&pair[1]);
         if self.parser.duplicates == Duplicates::Refused
             && let Some(pair) = members.windows(2).find(|pair| same(pair))
         {
             let key = String::from_utf8_lossy(key(&pair[0])).into_owned();
-            return Err(self.error(&format!("duplicate object attribute {key}")));
+            return Err(self.error(&format!("duplicate object attribute {key}\"")));
         }
         let scratch = &mut self.parser.scratch;
         scratch.clear();
@@ -258,14 +273,8 @@ impl<'a> Reader<'a> {
         self.out.push('"');
         loop {
             let start = self.at;
-            while let Some(byte) = self.peek()
-                && byte >= 0x20
-                && byte != b'"'
-                && byte != b'\\'
-                && byte != b'\''
-            {
-                self.at += 1;
-            }
+            let rest = self.bytes.get(start..).unwrap_or_default();
+            self.at += rest.iter().position(|byte| STOPS[usize::from(*byte)]).unwrap_or(rest.len());
             let clean = self.slice(start, self.at);
             self.out.push_str(clean);
             match self.peek() {
@@ -351,7 +360,17 @@ impl<'a> Reader<'a> {
                 return self.keyword_from(start);
             }
         }
+        let whole = self.at;
         let mut valid = self.digits();
+        if !matches!(self.peek(), Some(b'.' | b'e' | b'E'))
+            && self.at - whole < 19
+            && self.bytes.get(whole) != Some(&b'0')
+            && valid
+        {
+            let text = self.slice(start, self.at);
+            self.out.push_str(text);
+            return Ok(());
+        }
         if self.peek() == Some(b'.') {
             self.at += 1;
             valid &= self.digits();
@@ -379,6 +398,10 @@ impl<'a> Reader<'a> {
             self.at += 1;
         }
         let word = self.slice(start, self.at);
+        if matches!(word, "null" | "true" | "false") {
+            self.out.push_str(word);
+            return Ok(());
+        }
         let text = match word.to_ascii_lowercase().as_str() {
             "null" => "null",
             "true" => "true",

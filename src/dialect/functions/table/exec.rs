@@ -168,7 +168,9 @@ impl LateralCallExec {
 
 impl DisplayAs for LateralCallExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LateralCallExec: {:?}", self.function)
+        let names: Vec<&str> =
+            self.properties.eq_properties.schema().fields().iter().map(|f| f.name().as_str()).collect();
+        write!(f, "LateralCallExec: {:?}, columns=[{}]", self.function, names.join(", "))
     }
 }
 

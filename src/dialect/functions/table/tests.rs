@@ -103,6 +103,16 @@ async fn chained_calls_filters_and_counts_work() {
 }
 
 #[tokio::test]
+async fn columns_that_nobody_reads_are_not_made() {
+    let (context, plan) = table(vec![Some("[1]")]);
+    let plan = flatten(plan, "F", vec![("input", col("T.\"V\""))]).unwrap();
+    let plan = LogicalPlanBuilder::from(plan).project([col("F.\"VALUE\""), col("T.\"ID\"")]).unwrap().build().unwrap();
+    let physical = DataFrame::new(context.state(), plan).create_physical_plan().await.unwrap();
+    let shown = datafusion::physical_plan::displayable(physical.as_ref()).indent(false).to_string();
+    assert!(shown.contains("columns=[VALUE, ID]") || shown.contains("columns=[ID, VALUE]"), "{shown}");
+}
+
+#[tokio::test]
 async fn splits_and_generator_give_rows() {
     let (context, plan) = table(vec![Some("1"), None]);
     let split = Call::bind("SPLIT_TO_TABLE", vec![(None, lit("a.b..c")), (None, lit("."))]).unwrap();
