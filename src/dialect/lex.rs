@@ -14,8 +14,10 @@ pub(super) type Tokens = Vec<TokenWithSpan>;
 /// Cuts a text into statements of folded tokens; empty statements are left out.
 pub(super) fn statements(lines: &Lines) -> Result<Vec<Tokens>, Diagnostic> {
     let mut tokens = Tokenizer::new(&SnowflakeDialect, lines.file.text())
+        .with_unescape(false)
         .tokenize_with_location()
         .map_err(|error| unreadable(lines, &error.message, error.location))?;
+    tokens.iter_mut().for_each(|token| unescape(&mut token.token));
     fold(&mut tokens);
     let mut statements = vec![Tokens::new()];
     for token in tokens {
@@ -35,6 +37,69 @@ fn unreadable(lines: &Lines, message: &str, at: Location) -> Diagnostic {
     let message =
         if message.is_empty() { "unreadable text".to_string() } else { format!("unreadable text: {message}") };
     Diagnostic::error("sql-syntax", message).at(lines.file.span(start..start + 1))
+}
+
+/// Puts the characters of a quoted text or name in the place of what stands for them.
+fn unescape(token: &mut Token) {
+    match token {
+        Token::SingleQuotedString(text) if text.contains(['\\', '\'']) => *text = unescaped(text),
+        Token::Word(word) if word.quote_style == Some('"') && word.value.contains("\"\"") => {
+            word.value = word.value.replace("\"\"", "\"");
+        }
+        _ => {}
+    }
+}
+
+/// Snowflake's escapes: `''`, the usual letters, `\ooo`, `\xhh`, `\uhhhh`; before any other character a backslash is nothing.
+fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['\\', '\'']) {
+        out.push_str(&rest[..at]);
+        let quote = rest[at..].starts_with('\'');
+        rest = &rest[at + 1..];
+        if quote {
+            out.push('\'');
+            rest = rest.strip_prefix('\'').unwrap_or(rest);
+        } else if let Some((character, length)) = numbered(rest) {
+            out.push(character);
+            rest = &rest[length..];
+        } else if let Some(letter) = rest.chars().next() {
+            out.push(match letter {
+                'b' => '\u{8}',
+                'f' => '\u{c}',
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                '0' => '\0',
+                other => other,
+            });
+            rest = &rest[letter.len_utf8()..];
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A character by its number behind a backslash, and how long the number is.
+fn numbered(rest: &str) -> Option<(char, usize)> {
+    let number = |from: usize, to: usize, radix: u32| {
+        let digits = rest.get(from..to).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_alphanumeric()))?;
+        u32::from_str_radix(digits, radix).ok()
+    };
+    let (code, length) = match rest.as_bytes().first()? {
+        b'u' => match number(1, 5, 16)? {
+            high @ 0xd800..0xdc00 if rest.get(5..7) == Some("\\u") => {
+                let low = number(7, 11, 16).filter(|low| (0xdc00..0xe000).contains(low))?;
+                (0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00), 11)
+            }
+            code => (code, 5),
+        },
+        b'x' => (number(1, 3, 16)?, 3),
+        b'0'..=b'7' => (number(0, 3, 8)?, 3),
+        _ => return None,
+    };
+    Some((char::from_u32(code)?, length))
 }
 
 /// Folds unquoted words to upper case, except those of a `:` path.
@@ -156,6 +221,22 @@ mod tests {
         assert_eq!(folded("v:Ab.cD[i].e::int"), "V:Ab.cD[I].e::INT");
         assert_eq!(folded("{'k': a.b}"), "{'k': A.B}");
         assert_eq!(folded("parse_json(x):a.B, c"), "PARSE_JSON(X):a.B, C");
+    }
+
+    #[test]
+    fn escapes_are_snowflakes() {
+        let text = |sql: &str| {
+            let lines = Lines::new(&SourceFile::new("t.sql", sql));
+            match statements(&lines).unwrap().remove(0).remove(0).token {
+                Token::SingleQuotedString(text) => text,
+                other => other.to_string(),
+            }
+        };
+        assert_eq!(text(r"'it''s \'quoted\' \\ \n\t'"), "it's 'quoted' \\ \n\t");
+        assert_eq!(text(r"'\u0394 \x41 \101 \0 \z \u12'"), "\u{394} A A \0 z u12");
+        assert_eq!(text(r"'\ud83d\ude00'"), "\u{1f600}");
+        assert_eq!(text("''"), "");
+        assert_eq!(text("$$a\\b''$$"), "$$a\\b''$$");
     }
 
     #[test]

@@ -386,13 +386,6 @@ impl Positions {
     }
 }
 
-/// The digits of a number in plain text and how many of them are behind the point; none beyond 38 digits.
-pub fn number_parts(text: &str) -> Option<(i128, u8)> {
-    let (negative, digits) = signed(text);
-    let (number, scale) = unsigned(digits, true)?;
-    Some((if negative { -number } else { number }, scale))
-}
-
 /// A sign, which spaces may follow, and the rest.
 fn signed(text: &str) -> (bool, &str) {
     match text.strip_prefix('-') {

@@ -8,20 +8,23 @@ use datafusion::common::Result;
 
 use super::Function;
 use super::scalar::{Call, binaries, exact, gives_binary, gives_text, texts};
-use crate::dialect::types::SqlType;
+
+/// ENCRYPT_RAW and DECRYPT_RAW.
+mod encryption;
+
+/// COMPRESS and DECOMPRESS.
+mod compression;
 
 const FAMILY: &str = "binary";
 
 /// The functions of this family.
 pub(super) fn functions() -> Vec<Function> {
-    vec![
+    let own = vec![
         exact(FAMILY, &["hex_encode"], 1..=2, gives_text, hex_encode),
         exact(FAMILY, &["hex_decode_string"], 1..=1, gives_text, |call| decoded_text(call, hex_bytes, false)),
         exact(FAMILY, &["hex_decode_binary"], 1..=1, gives_binary, |call| decoded_bytes(call, hex_bytes, false)),
         exact(FAMILY, &["try_hex_decode_string"], 1..=1, gives_text, |call| decoded_text(call, hex_bytes, true)),
         exact(FAMILY, &["try_hex_decode_binary"], 1..=1, gives_binary, |call| decoded_bytes(call, hex_bytes, true)),
-        exact("conversion", &["to_binary"], 1..=2, gives_binary, |call| to_binary(call, false)),
-        exact("conversion", &["try_to_binary"], 1..=2, gives_binary, |call| to_binary(call, true)),
         exact(FAMILY, &["base64_encode"], 1..=3, gives_text, base64_encode),
         exact(FAMILY, &["base64_decode_string"], 1..=2, gives_text, |call| decoded_text(call, base64_bytes, false)),
         exact(FAMILY, &["base64_decode_binary"], 1..=2, gives_binary, |call| decoded_bytes(call, base64_bytes, false)),
@@ -29,33 +32,8 @@ pub(super) fn functions() -> Vec<Function> {
         exact(FAMILY, &["try_base64_decode_binary"], 1..=2, gives_binary, |call| {
             decoded_bytes(call, base64_bytes, true)
         }),
-    ]
-}
-
-/// Text in an encoding as bytes; bytes stay as they are.
-fn to_binary(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
-    if call.sql_type(0) == SqlType::Binary {
-        let bytes = call.bytes(0)?;
-        return binaries(call.rows, |row, out| Ok(bytes.get(row).map(|bytes| out.extend(bytes)).is_some()));
-    }
-    let text = call.texts(0)?;
-    let encodings = if call.len() > 1 { Some(call.texts(1)?) } else { None };
-    binaries(call.rows, |row, out| {
-        let encoding = encodings.as_ref().map_or(Some(call.session.binary_input_format.as_str()), |own| own.get(row));
-        let (Some(text), Some(encoding)) = (text.get(row), encoding) else { return Ok(false) };
-        let decoded = match encoding.to_ascii_uppercase().as_str() {
-            "HEX" => hex_bytes(text, None),
-            "BASE64" => base64_bytes(text, None),
-            "UTF8" | "UTF-8" => Ok(text.as_bytes().to_vec()),
-            _ => return call.fail(format!("encoding '{encoding}' is not one of HEX, BASE64 and UTF-8")),
-        };
-        match decoded {
-            Ok(bytes) => out.extend(bytes),
-            Err(_) if lenient => return Ok(false),
-            Err(message) => return call.fail(message),
-        }
-        Ok(true)
-    })
+    ];
+    [own, encryption::functions(), compression::functions()].concat()
 }
 
 fn hex_encode(call: &Call<'_>) -> Result<ArrayRef> {

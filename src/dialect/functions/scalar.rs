@@ -388,24 +388,17 @@ impl Decimals {
     }
 }
 
-/// Reads a column of numbers; of a float, nine digits behind the point.
-pub(super) fn decimals(array: &ArrayRef) -> Result<Decimals> {
+/// An argument as decimal numbers; of a float, nine digits behind the point.
+pub(super) fn decimal_argument(call: &Call<'_>, index: usize) -> Result<Decimals> {
+    let Column { array, constant } = call.column(index)?;
     let wanted = match array.data_type() {
         kind @ DataType::Decimal128(..) => kind.clone(),
         DataType::Float16 | DataType::Float32 | DataType::Float64 => DataType::Decimal128(38, 9),
         _ => DataType::Decimal128(38, 0),
     };
-    let array = cast_to(array, &wanted)?;
+    let array = cast_to(&array, &wanted)?;
     let array = array.as_any().downcast_ref::<Decimal128Array>().cloned().ok_or_else(wrong_type)?;
-    Ok(Decimals { scale: array.scale(), digits: Column { array, constant: false } })
-}
-
-/// Reads an argument of numbers.
-pub(super) fn decimal_argument(call: &Call<'_>, index: usize) -> Result<Decimals> {
-    let column = call.column(index)?;
-    let mut decimals = decimals(column.array())?;
-    decimals.digits.constant = column.constant;
-    Ok(decimals)
+    Ok(Decimals { scale: array.scale(), digits: Column { array, constant } })
 }
 
 /// The error of a column that is not of the type that the caller made it.

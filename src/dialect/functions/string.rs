@@ -24,9 +24,6 @@ mod like;
 /// Cutting: SUBSTR, LEFT, INSERT, padding, trimming.
 mod cut;
 
-/// TO_CHAR.
-mod show;
-
 /// Cutting at separators.
 mod split;
 
@@ -64,7 +61,6 @@ pub(super) fn functions() -> Vec<Function> {
         exact(FAMILY, &["jarowinkler_similarity"], 2..=2, gives_integer, distance::jaro_winkler),
         exact(FAMILY, &["soundex"], 1..=1, gives_text, |call| distance::soundex(call, true)),
         exact(FAMILY, &["soundex_p123"], 1..=1, gives_text, |call| distance::soundex(call, false)),
-        exact("conversion", &["to_char", "to_varchar"], 1..=2, show::shown, show::to_char),
         exact(FAMILY, &["split"], 2..=2, gives_array, split::split),
         exact(FAMILY, &["split_part"], 3..=3, gives_text, split::split_part),
         exact(FAMILY, &["strtok"], 1..=3, gives_text, split::strtok),
@@ -361,7 +357,9 @@ fn translate(call: &Call<'_>) -> Result<ArrayRef> {
 fn uuid_string(call: &Call<'_>) -> Result<ArrayRef> {
     match call.len() {
         0 => texts(call.rows, |_, out| {
-            out.push_str(&hyphenated(random_bytes(), 4));
+            let mut bytes = [0; 16];
+            getrandom::fill(&mut bytes).or_else(|error| call.fail(error))?;
+            out.push_str(&hyphenated(bytes, 4));
             Ok(true)
         }),
         1 => call.fail("takes no arguments, or a namespace and a name"),
@@ -383,16 +381,6 @@ fn uuid_string(call: &Call<'_>) -> Result<ArrayRef> {
             })
         }
     }
-}
-
-/// Random bytes from the hash seeds that the standard library draws from the system.
-fn random_bytes() -> [u8; 16] {
-    use std::hash::{BuildHasher, RandomState};
-    let (high, low) = (RandomState::new().hash_one(1_u8), RandomState::new().hash_one(2_u8));
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&high.to_be_bytes());
-    bytes[8..].copy_from_slice(&low.to_be_bytes());
-    bytes
 }
 
 fn hyphenated(mut bytes: [u8; 16], version: u8) -> String {

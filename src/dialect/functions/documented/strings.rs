@@ -95,6 +95,23 @@ fn splitting() {
     ]);
 }
 
+/// Snowflake's documented example of ENCRYPT_RAW.
+#[test]
+fn encryption() {
+    let arguments = "SHA2_BINARY('NotSecretEnough', 256), SUBSTR(TO_BINARY(HEX_ENCODE('AlsoNotSecretEnough')), 0, 12), \
+                     TO_BINARY(HEX_ENCODE('additional data')), 'AES-GCM'";
+    let encrypted = format!("ENCRYPT_RAW(TO_BINARY(HEX_ENCODE('Bonjour')), {arguments})");
+    let part = |name: &str| format!("AS_BINARY(GET({encrypted}, '{name}'))");
+    let opened = format!("DECRYPT_RAW({}, {arguments}, {})", part("ciphertext"), part("tag"));
+    check(&[
+        (&part("ciphertext"), "CA2F4A383F6F55"),
+        (&part("iv"), "416C736F4E6F745365637265"),
+        (&part("tag"), "91F28FBC6A2FE9B213D1C44B8D75D147"),
+        (&opened, "426F6E6A6F7572"),
+        (&format!("TRY_DECRYPT_RAW({}, {arguments}, TO_BINARY(REPEAT('00', 16)))", part("ciphertext")), "NULL"),
+    ]);
+}
+
 #[test]
 fn digests_and_encodings() {
     check(&[
@@ -128,7 +145,11 @@ fn digests_and_encodings() {
         ("TO_VARCHAR(1.50)", "1.50"),
         ("TO_CHAR(TO_DATE('2013-04-05'), 'mm/dd/yyyy, hh24:mi')", "04/05/2013, 00:00"),
         ("TO_CHAR(TO_TIMESTAMP('2013-04-05 14:02:03'), 'MMMM DD, YY HH12:MI AM')", "April 05, 13 02:02 PM"),
-        ("TO_CHAR('x', 'YYYY')", "error"),
+        ("COMPRESS('Snowflake', 'SNAPPY')", "0920536E6F77666C616B65"),
+        ("DECOMPRESS_STRING(TO_BINARY('0920536E6F77666C616B65', 'HEX'), 'SNAPPY')", "Snowflake"),
+        ("DECOMPRESS_STRING(COMPRESS('Snowflake', 'ZSTD(19)'), 'ZSTD')", "Snowflake"),
+        ("DECOMPRESS_STRING(COMPRESS('Snowflake', 'ZLIB'), 'ZLIB')", "Snowflake"),
+        ("COMPRESS('Snowflake', 'LZ9')", "error"),
         ("TRY_BASE64_DECODE_STRING('127')", "NULL"),
         ("BASE64_DECODE_BINARY('U05PVw==')", "534E4F57"),
     ]);
