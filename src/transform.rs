@@ -47,22 +47,58 @@ mod sql;
 /// Top rows per partition by a blended score.
 mod rank;
 
+/// How much users like items, from events.
+mod affinity;
+
+/// How alike items are.
+mod similarity;
+
+/// A model of items from what users did.
+mod train;
+
+/// The best items for each user.
+mod recommend;
+
+/// How good recommendations were.
+mod evaluate;
+
 #[cfg(test)]
 mod testing;
 
+#[cfg(test)]
+mod tests;
+
 /// The kinds of transform, as keys of a step.
-pub const KINDS: &[Key] = &[Key::new(
-    "rank",
-    Shape::Record(&rank::RECORD),
-    "the best rows of each partition by a score that may blend several columns",
-)
-.example("{input: candidates, partition_by: [user_id], score: rating, top: 30}")];
+pub const KINDS: &[Key] = &[
+    Key::new("rank", Shape::Record(&rank::RECORD), "the best rows of each partition by a score that may blend columns")
+        .example("{input: candidates, partition_by: [user_id], score: rating, top: 30}"),
+    Key::new("affinity", Shape::Record(&affinity::RECORD), "how much each user likes each item, from events")
+        .example("{input: dw.fact_watch, user: user_id, item: program_id, time: real_start_at, half_life: 30d}"),
+    Key::new("similarity", Shape::Record(&similarity::RECORD), "the most similar items of each item, or tags of texts")
+        .example("{input: user_affinity, user: user_id, item: program_id, metric: jaccard, top: 20}"),
+    Key::new("train", Shape::Record(&train::RECORD), "the EASE model of items, from what users did")
+        .example("{input: user_affinity, user: user_id, item: program_id, value: affinity}"),
+    Key::new("recommend", Shape::Record(&recommend::RECORD), "the best items for each user by a model or a similarity")
+        .example("{input: user_affinity, user: user_id, item: program_id, value: affinity, model: ease, top: 20}"),
+    Key::new("evaluate", Shape::Record(&evaluate::RECORD), "how well recommendations met what users did afterwards")
+        .example("{input: recommendations, truth: held_out, user: user_id, item: program_id, k: [10]}"),
+];
 
 /// A step's transform with its parameters.
 #[derive(Clone, Debug)]
 pub enum Transform {
     /// Top rows per partition.
     Rank(Box<rank::Rank>),
+    /// Users and items from events.
+    Affinity(Box<affinity::Affinity>),
+    /// Pairs of similar items.
+    Similarity(Box<similarity::Similarity>),
+    /// A model of items.
+    Train(Box<train::Train>),
+    /// Items for users.
+    Recommend(Box<recommend::Recommend>),
+    /// Figures of quality.
+    Evaluate(Box<evaluate::Evaluate>),
 }
 
 /// What the kernel may know of the run.
@@ -127,6 +163,11 @@ impl Transform {
         }
         let transform = match kind {
             "rank" => Self::Rank(Box::new(rank::Rank::read(node, problems))),
+            "similarity" => Self::Similarity(Box::new(similarity::Similarity::read(node, problems))),
+            "train" => Self::Train(Box::new(train::Train::read(node, problems))),
+            "recommend" => Self::Recommend(Box::new(recommend::Recommend::read(node))),
+            "evaluate" => Self::Evaluate(Box::new(evaluate::Evaluate::read(node))),
+            "affinity" => Self::Affinity(Box::new(affinity::Affinity::read(node, problems))),
             _ => return None,
         };
         (problems.len() == before).then_some(transform)
@@ -167,16 +208,26 @@ impl Transform {
         if problems.is_empty() { Ok(sql) } else { Err(problems) }
     }
 
-    /// The columns whose values identify a row of the result's key in an input, to trace a row back.
+    /// Its kind, as in [`KINDS`].
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Rank(_) => "rank",
+            Self::Affinity(_) => "affinity",
+            Self::Similarity(_) => "similarity",
+            Self::Train(_) => "train",
+            Self::Recommend(_) => "recommend",
+            Self::Evaluate(_) => "evaluate",
         }
     }
 
     fn form(&self) -> &dyn Form {
         match self {
             Self::Rank(rank) => rank.as_ref(),
+            Self::Affinity(affinity) => affinity.as_ref(),
+            Self::Similarity(similarity) => similarity.as_ref(),
+            Self::Train(train) => train.as_ref(),
+            Self::Recommend(recommend) => recommend.as_ref(),
+            Self::Evaluate(evaluate) => evaluate.as_ref(),
         }
     }
 

@@ -1,0 +1,156 @@
+//! `similarity` of interactions and of vectors as one SQL query.
+
+use crate::diagnostic::Diagnostic;
+use crate::transform::sql::{Steps, float};
+
+use super::{Metric, Of, Prune, Similarity, Weighting};
+
+/// The whole transform as one query.
+pub(super) fn whole(similarity: &Similarity, problems: &mut Vec<Diagnostic>) -> String {
+    let mut refuse = |what: &str| {
+        let message = format!("`similarity` {what} has no form as one SQL query");
+        let diagnostic = Diagnostic::error("no-sql-form", message).at(similarity.input.span.clone());
+        problems.push(diagnostic.hint("run this step on the embedded engine"));
+    };
+    if similarity.weighting != Weighting::None {
+        refuse("with `weighting`");
+    }
+    match &similarity.of {
+        Of::Interactions { user, value } => {
+            let value = value.as_ref().map(|value| value.value.sql());
+            interactions(similarity, &user.value.sql(), value.as_deref())
+        }
+        Of::Vectors(vector) => vectors(similarity, &vector.value.sql()),
+        Of::Texts(_) | Of::Tags(_) => {
+            refuse("of texts");
+            String::new()
+        }
+    }
+}
+
+fn interactions(similarity: &Similarity, user: &str, value: Option<&str>) -> String {
+    let mut steps = Steps::default();
+    let (table, item) = (similarity.input.value.sql(), similarity.item.value.sql());
+    let sum = value.map_or_else(|| float(1.0), |value| format!("sum({value}::float)"));
+    let present = value.map_or_else(String::new, |value| format!(" and {value} is not null"));
+    steps.push(
+        "cells",
+        format!(
+            "select {user} as u, {item} as i, {sum} as x\nfrom {table}\nwhere {user} is not null and {item} is not null{present}\ngroup by {user}, {item}"
+        ),
+    );
+    let mut cells = "cells";
+    if let Some(most) = similarity.max_items_per_user {
+        steps.push("calm", format!("select *\nfrom cells\nqualify count(*) over (partition by u) <= {most}"));
+        cells = "calm";
+    }
+    let (mut up, mut down) = ("x".to_owned(), "x".to_owned());
+    if let Metric::P3Alpha(alpha) | Metric::Rp3Beta(alpha, _) = similarity.metric {
+        up = format!("power(x / sum(x) over (partition by i), {})", float(alpha));
+        down = format!("power(x / sum(x) over (partition by u), {})", float(alpha));
+    }
+    steps.push("shares", format!("select u, i, x, {up} as up, {down} as down\nfrom {cells}"));
+    steps.push(
+        "items",
+        "select i, count(*)::float as d, sum(x) as s, sum(x * x) as q\nfrom shares\ngroup by i".to_owned(),
+    );
+    let (mine, theirs) = if similarity.prune == Prune::Source { ("up", "down") } else { ("down", "up") };
+    let other = if similarity.include_self { String::new() } else { " and a.i <> b.i".to_owned() };
+    steps.push(
+        "pairs",
+        format!(
+            "select a.i as i, b.i as j, count(*)::float as c, sum(a.{mine} * b.{theirs}) as dot\nfrom shares a join shares b on a.u = b.u{other}\ngroup by a.i, b.i"
+        ),
+    );
+    steps.push(
+        "figures",
+        "select p.i, p.j, p.c, p.dot, a.d as da, b.d as db, a.s as sa, b.s as sb, a.q as qa, b.q as qb,\n  \
+         (select count(distinct u)::float from shares) as n, (select count(*)::float from items) as m\n\
+         from pairs p join items a on p.i = a.i join items b on p.j = b.i"
+            .to_owned(),
+    );
+    let mut score = formula(similarity);
+    if similarity.support_shrinkage > 0.0 {
+        score = format!("({score}) * c / (c + {})", float(similarity.support_shrinkage));
+    }
+    steps.push(
+        "scored",
+        format!("select i, j, c, da, db, {score} as score\nfrom figures\nwhere c >= {}", similarity.min_support),
+    );
+    let least = similarity.threshold.map_or_else(String::new, |least| format!("\nwhere score >= {}", float(least)));
+    let place = "row_number() over (partition by i order by score desc nulls last, j asc nulls last)";
+    let explain = if similarity.explain {
+        ", c::number(38, 0) as COMMON_USERS, da::number(38, 0) as USERS, db::number(38, 0) as SIMILAR_USERS"
+    } else {
+        ""
+    };
+    steps.finish(&format!(
+        "select i as {item}, j as {}, score as SCORE, {place} as RANK{explain}\nfrom scored{least}\nqualify {place} <= {}",
+        similarity.similar_column().sql(),
+        similarity.top
+    ))
+}
+
+fn formula(similarity: &Similarity) -> String {
+    let (x, y) = if similarity.prune == Prune::Source { ("da", "db") } else { ("db", "da") };
+    let mutual = "ln(m * (c / (da * db))) / ln(2::float)";
+    match similarity.metric {
+        Metric::Cooccurrence => "c".to_owned(),
+        Metric::Cosine if similarity.shrinkage > 0.0 => {
+            format!("dot / (sqrt(qa) * sqrt(qb) + {} + 0.000001::float)", float(similarity.shrinkage))
+        }
+        Metric::Cosine => "dot / (sqrt(qa) * sqrt(qb))".to_owned(),
+        Metric::Asymmetric(alpha) => {
+            format!("c / (power({x}, {}) * power({y}, {}))", float(alpha), float(1.0 - alpha))
+        }
+        Metric::Jaccard => "c / (da + db - c)".to_owned(),
+        Metric::Dice => "2 * c / (da + db)".to_owned(),
+        Metric::Tversky(a, b) => format!("c / (c + {} * ({x} - c) + {} * ({y} - c))", float(a), float(b)),
+        Metric::Lift => "c / (da * db)".to_owned(),
+        Metric::MutualInformation => mutual.to_owned(),
+        Metric::LexicographersMi => format!("c * ({mutual})"),
+        Metric::Inclusion => "c / least(da, db)".to_owned(),
+        Metric::Llr => {
+            let term = |k: &str| format!("iff({k} > 0, ({k}) * ln(nullif(({k}), 0)), 0::float)");
+            let (none, a, b) = (term("n - da - db + c"), term("da - c"), term("db - c"));
+            let rows = format!("{} - {} - {}", term("n"), term("da"), term("n - da"));
+            let columns = format!("{} - {} - {}", term("n"), term("db"), term("n - db"));
+            let cells = format!("{} - {} - {a} - {b} - {none}", term("n"), term("c"));
+            format!("greatest(2 * (({rows}) + ({columns}) - ({cells})), 0::float)")
+        }
+        Metric::Tanimoto => "dot / (qa + qb - dot)".to_owned(),
+        Metric::Pearson => {
+            let spreads = "(n * qa - sa * sa) * (n * qb - sb * sb)";
+            format!(
+                "iff({spreads} > 0, (n * dot - sa * sb) / sqrt(nullif(greatest({spreads}, 0::float), 0)), 0::float)"
+            )
+        }
+        Metric::Rp3Beta(_, beta) => format!("dot / power({y}, {})", float(beta)),
+        Metric::P3Alpha(_) | Metric::InnerProduct | Metric::L2 | Metric::L1 => "dot".to_owned(),
+    }
+}
+
+fn vectors(similarity: &Similarity, vector: &str) -> String {
+    let (table, item) = (similarity.input.value.sql(), similarity.item.value.sql());
+    let function = match similarity.metric {
+        Metric::InnerProduct => "vector_inner_product(a.v, b.v)",
+        Metric::L2 => "-vector_l2_distance(a.v, b.v)",
+        Metric::L1 => "-vector_l1_distance(a.v, b.v)",
+        _ => "vector_cosine_similarity(a.v, b.v)",
+    };
+    let other = if similarity.include_self { "" } else { " on a.i <> b.i" };
+    let join = if similarity.include_self { "cross join" } else { "join" };
+    let mut steps = Steps::default();
+    steps.push(
+        "items",
+        format!("select {item} as i, {vector} as v\nfrom {table}\nwhere {item} is not null and {vector} is not null"),
+    );
+    steps.push("scored", format!("select a.i as i, b.i as j, {function} as score\nfrom items a {join} items b{other}"));
+    let least = similarity.threshold.map_or_else(String::new, |least| format!("\nwhere score >= {}", float(least)));
+    let place = "row_number() over (partition by i order by score desc nulls last, j asc nulls last)";
+    steps.finish(&format!(
+        "select i as {item}, j as {}, score as SCORE, {place} as RANK\nfrom scored{least}\nqualify {place} <= {}",
+        similarity.similar_column().sql(),
+        similarity.top
+    ))
+}
