@@ -316,7 +316,7 @@ impl<'a> Reader<'a> {
             let text = match key.value {
                 Value::List(_) | Value::Map(_) => {
                     let message = format!("a key is a word, and this is {}", key.kind());
-                    let hint = "a value that starts with `{` is a template in no place but SQL; put it in quotes";
+                    let hint = "in YAML `{` starts a mapping: put a value that begins with `{{` in quotes";
                     return Err(Box::new(Diagnostic::error("yaml-key", message).at(key.span).hint(hint)));
                 }
                 Value::Null => String::new(),

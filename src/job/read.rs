@@ -118,6 +118,9 @@ impl Reader<'_> {
 
     fn step(&mut self, job: &Name, entry: &Entry) -> Option<Step> {
         let (key, node) = (&entry.key, &entry.value);
+        if key.value.is_empty() {
+            return None;
+        }
         if !(super::keys::NAME.accepts)(&key.value) {
             let message = format!("`{}` cannot be the name of a step", key.value);
             let diagnostic = Diagnostic::error("wrong-value", message).at(key.span.clone());
@@ -165,6 +168,7 @@ impl Reader<'_> {
                 let path = format!("sql/{}/{}.sql", job.lower(), key.value);
                 match self.files.get(&path) {
                     Some(file) => Some(StepKind::Sql(crate::text::derived::Derived::itself(file.clone()))),
+                    None if self.files.is_unreadable(&path) => None,
                     None => {
                         let message = format!("the step `{}` has no SQL: there is no file `{path}`", key.value);
                         let diagnostic = Diagnostic::error("missing-sql-file", message).at(key.span.clone());

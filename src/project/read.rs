@@ -86,6 +86,7 @@ impl Reader<'_> {
             _ => {
                 let message = format!("`{}` is a link that leads out of the project", path.display());
                 let diagnostic = Diagnostic::error("path-outside-sql", message);
+                self.files.insert_unreadable(&path.to_string_lossy());
                 self.problems.push(diagnostic.hint("put the file itself here"));
             }
         }
@@ -94,7 +95,10 @@ impl Reader<'_> {
     fn file(&mut self, path: &Path) {
         match file(self.root, path) {
             Ok(file) => self.files.insert(file),
-            Err(problem) => self.problems.push(problem),
+            Err(problem) => {
+                self.files.insert_unreadable(&path.to_string_lossy());
+                self.problems.push(problem);
+            }
         }
     }
 }

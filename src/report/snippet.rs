@@ -12,7 +12,7 @@ use crate::text::Span;
 pub fn render(diagnostics: &[Diagnostic], coloured: bool) -> String {
     let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
     let mut text = String::new();
-    for diagnostic in diagnostics {
+    for diagnostic in in_order(diagnostics) {
         text.push_str(&one(&renderer, diagnostic));
         text.push_str("\n\n");
     }
@@ -24,6 +24,13 @@ pub fn render(diagnostics: &[Diagnostic], coloured: bool) -> String {
         text.push('\n');
     }
     text
+}
+
+/// File by file and from top to bottom, what has no place first.
+fn in_order(diagnostics: &[Diagnostic]) -> Vec<&Diagnostic> {
+    let mut ordered: Vec<_> = diagnostics.iter().collect();
+    ordered.sort_by_key(|diagnostic| diagnostic.span.as_ref().map(|span| (span.file.path(), span.start)));
+    ordered
 }
 
 fn counted(number: usize, word: &str) -> String {

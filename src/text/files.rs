@@ -1,6 +1,6 @@
 //! The author's files by path, read once by `project` and looked up by everything that reads them. It touches no disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::nearest;
 use crate::text::SourceFile;
@@ -9,6 +9,7 @@ use crate::text::SourceFile;
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     by_path: BTreeMap<String, SourceFile>,
+    unreadable: BTreeSet<String>,
 }
 
 impl Files {
@@ -16,6 +17,16 @@ impl Files {
     pub fn insert(&mut self, file: SourceFile) {
         let path = file.path().to_string_lossy().replace('\\', "/").to_lowercase();
         self.by_path.insert(path, file);
+    }
+
+    /// Remembers a file that is there and cannot be read, which has been told.
+    pub fn insert_unreadable(&mut self, path: &str) {
+        self.unreadable.insert(path.replace('\\', "/").to_lowercase());
+    }
+
+    /// Whether a file is there and cannot be read.
+    pub fn is_unreadable(&self, path: &str) -> bool {
+        self.unreadable.contains(&path.to_lowercase())
     }
 
     /// The file at a path.

@@ -20,6 +20,9 @@ pub fn read(node: &Node, files: &Files, problems: &mut Vec<Diagnostic>) -> Optio
         problems.push(diagnostic.hint("put the file inside `sql/` and give its path from there"));
         return None;
     };
+    if files.is_unreadable(&path) {
+        return None;
+    }
     let found = file(&path, files);
     if let Err(diagnostic) = found {
         problems.push(diagnostic.at(node.span.clone()));

@@ -1,0 +1,1 @@
+select 'été' as saison

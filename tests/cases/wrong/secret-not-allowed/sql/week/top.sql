@@ -1,0 +1,1 @@
+select {{ secret('/pipe/prod/key') }} as id

@@ -1,0 +1,3 @@
+select id
+frm tv.program
+gruop by id

@@ -1,0 +1,3 @@
+select id
+from tv.program
+where start_at > 5

@@ -1,0 +1,2 @@
+select p.id, p.titel
+from tv.program as p

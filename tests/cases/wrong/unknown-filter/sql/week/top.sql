@@ -1,0 +1,1 @@
+select {{ 'a' | idnt }} as id

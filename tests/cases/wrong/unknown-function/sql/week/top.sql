@@ -1,0 +1,2 @@
+select iif(id > 1, 1, 2) as id
+from tv.program

@@ -1,0 +1,1 @@
+{% macro minmax(column) %}min({{ column | ident }}){% endmacro %}

@@ -1,0 +1,1 @@
+select {{ minmx('a') }} as id
