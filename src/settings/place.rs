@@ -42,7 +42,7 @@ pub(super) fn expected(local: &Local, table: &TableName) -> String {
     match pattern(local, table) {
         Some(pattern) if Format::of(&pattern).is_some() => pattern,
         Some(pattern) => format!("{pattern}.parquet, .csv or .jsonl"),
-        None => "`sources` of the target, which is not given".to_owned(),
+        None => format!("{} (this target has no `sources:`)", table.lower()),
     }
 }
 
