@@ -46,7 +46,8 @@ impl Reader<'_> {
         let steps = self.steps(&name, root);
         let checks = root.get("checks").map(|node| check::checks(node, self.files, &mut self.problems));
         let checks = checks.unwrap_or_default();
-        if steps.is_empty() && checks.is_empty() && !has_errors(&self.problems) {
+        let written = root.get("steps").is_some_and(|steps| !steps.entries().is_empty());
+        if !written && checks.is_empty() && !has_errors(&self.problems) {
             let message = format!("the job `{}` has no steps", name.value.lower());
             let diagnostic = Diagnostic::error("missing-key", message).at(name.span.clone());
             self.problems.push(diagnostic.hint("add `steps:` with a step that names its SQL"));

@@ -57,8 +57,9 @@ impl Reporter for Console {
     }
 
     fn diagnostics(&mut self, diagnostics: &[Diagnostic]) {
-        let text = snippet::render(diagnostics, self.color);
-        self.always(text.trim_end());
+        if !diagnostics.is_empty() {
+            self.always(snippet::render(diagnostics, self.color).trim_end());
+        }
     }
 }
 

@@ -67,19 +67,39 @@ fn each_wrong_project_is_told_what_is_wrong() {
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
 
-fn generated(files: &[(&str, String)]) -> (String, Option<i32>) {
+/// What a command says of a project of these files.
+fn generated(arguments: &str, files: &[(&str, &str)]) -> (String, Option<i32>) {
     let folder = tempfile::tempdir().expect("a folder");
-    for (path, text) in [("pipe.yaml", SETTINGS.to_owned())].iter().chain(files) {
+    for (path, text) in [("pipe.yaml", SETTINGS)].iter().chain(files) {
         let path = folder.path().join(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         fs::write(path, text).expect("written");
     }
-    pipe(folder.path(), "validate")
+    pipe(&folder.path().canonicalize().expect("a folder"), arguments)
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_told_with_its_file_and_row() {
+    let (told, code) = generated(
+        "run week",
+        &[
+            ("pipe.yaml", "targets: {local: {backend: datafusion, sources: data/}}\n"),
+            ("pipelines/week.yaml", "steps: {top: {sql: select id from tv.program, publish: ml.top}}\n"),
+            ("schemas/tv.yaml", "tables: {program: {columns: {id: number}}}\n"),
+            ("data/tv/program.csv", "id\n1\ntwo\n"),
+        ],
+    );
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("`<project>/data/tv/program.csv`, row 3: `two` is no NUMBER(38,0) for column `id`"),
+        "{told}"
+    );
 }
 
 #[test]
 fn a_file_of_50_mb_is_refused() {
-    let (told, code) = generated(&[("pipelines/week.yaml", format!("vars: {{x: {}}}\n", "x".repeat(50 << 20)))]);
+    let (told, code) =
+        generated("validate", &[("pipelines/week.yaml", &format!("vars: {{x: {}}}\n", "x".repeat(50 << 20)))]);
     let expected = "error[file-too-large]: `pipelines/week.yaml` has 50 MB, and a file of this kind may have at most 4 MB\n\n1 error\n";
     assert_eq!((told.as_str(), code), (expected, Some(2)));
 }
@@ -87,8 +107,8 @@ fn a_file_of_50_mb_is_refused() {
 #[test]
 fn sql_nested_beyond_reason_is_refused() {
     let sql = format!("select {}1{} as id\n", "(".repeat(20_000), ")".repeat(20_000));
-    let job = "steps:\n  top:\n".to_owned();
-    let (told, code) = generated(&[("pipelines/week.yaml", job), ("sql/week/top.sql", sql)]);
+    let (told, code) =
+        generated("validate", &[("pipelines/week.yaml", "steps:\n  top:\n"), ("sql/week/top.sql", &sql)]);
     assert_eq!(code, Some(2), "{}", &told[..told.len().min(500)]);
     assert!(told.starts_with("error[sql-"), "{}", &told[..told.len().min(500)]);
 }

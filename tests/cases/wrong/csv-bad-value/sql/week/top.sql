@@ -1,1 +1,0 @@
-select id, title from tv.program
