@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
-use datafusion::logical_expr::expr::{Between, Case, InList, InSubquery, Like, ScalarFunction};
+use datafusion::logical_expr::expr::{Between, Case, InList, InSubquery, Like, ScalarFunction, Sort};
 use datafusion::logical_expr::{
     AggregateUDF, BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, WindowFunctionDefinition,
 };
@@ -74,6 +74,8 @@ impl Mixed<'_> {
                     call.fun = WindowFunctionDefinition::AggregateUDF(func);
                     call.params.args = args;
                 }
+                let order = std::mem::take(&mut call.params.order_by).into_iter();
+                call.params.order_by = order.map(|key| self.sort_key(key)).collect::<Result<_>>()?;
                 Expr::WindowFunction(call)
             }
             other => return Ok(Transformed::no(other)),
@@ -251,6 +253,12 @@ impl Mixed<'_> {
             return Ok(expr);
         }
         Ok(Expr::ScalarFunction(ScalarFunction::new_udf(functions::operator::variant_key(), vec![expr])))
+    }
+
+    /// A sort key: semi-structured values are ordered by their keys.
+    pub(super) fn sort_key(self, key: Sort) -> Result<Sort> {
+        let semi_structured = self.sql_type(&key.expr).is_ok_and(SqlType::is_semi_structured);
+        Ok(if semi_structured { Sort { expr: self.key(key.expr)?, ..key } } else { key })
     }
 
     fn like(self, like: Like) -> Result<Expr> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, Result};
-use datafusion::logical_expr::expr::Sort;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection, Union};
 use datafusion::optimizer::AnalyzerRule;
@@ -13,7 +12,6 @@ use datafusion::optimizer::utils::NamePreserver;
 
 use super::mixed::{Mixed, common_type};
 use crate::dialect::session::SessionParameters;
-use crate::dialect::types::SqlType;
 
 /// Casts, comparisons and mixed types as Snowflake has them.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ fn whole(plan: LogicalPlan, mixed: Mixed<'_>) -> Result<LogicalPlan> {
             Ok(LogicalPlan::Join(join))
         }
         LogicalPlan::Sort(mut sort) => {
-            sort.expr = sort.expr.into_iter().map(|key| sort_key(key, mixed)).collect::<Result<_>>()?;
+            sort.expr = sort.expr.into_iter().map(|key| mixed.sort_key(key)).collect::<Result<_>>()?;
             Ok(LogicalPlan::Sort(sort))
         }
         LogicalPlan::Union(union) => Ok(LogicalPlan::Union(alike(union, mixed.zone)?)),
@@ -68,12 +66,6 @@ fn whole(plan: LogicalPlan, mixed: Mixed<'_>) -> Result<LogicalPlan> {
         }
         other => Ok(other),
     }
-}
-
-/// Semi-structured values are ordered by their keys.
-fn sort_key(key: Sort, mixed: Mixed<'_>) -> Result<Sort> {
-    let semi_structured = mixed.sql_type(&key.expr).is_ok_and(SqlType::is_semi_structured);
-    Ok(if semi_structured { Sort { expr: mixed.key(key.expr)?, ..key } } else { key })
 }
 
 /// The inputs of a UNION with columns of the same types.

@@ -12,6 +12,7 @@ use crate::name::TableName;
 use crate::text::SourceFile;
 
 mod dates;
+mod numbers;
 mod patterns;
 mod strings;
 
