@@ -373,8 +373,8 @@ mod tests {
     #[test]
     fn sums_do_not_wrap_and_averages_have_six_more_digits() {
         let big: ArrayRef = Arc::new(Int64Array::from(vec![Some(i64::MAX), Some(i64::MAX), None]));
-        assert!(result(Kind::Sum, Arc::clone(&big)).contains("18446744073709551614"));
+        assert_eq!(result(Kind::Sum, Arc::clone(&big)), "18446744073709551614");
         let few: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 2]));
-        assert_eq!(result(Kind::Average, few), "Some(1666667),38,6");
+        assert_eq!(result(Kind::Average, few), "1.666667");
     }
 }
