@@ -175,7 +175,7 @@ pub enum TableChange {
         /// IF NOT EXISTS.
         if_not_exists: bool,
         /// The column.
-        column: ColumnDef,
+        column: Box<ColumnDef>,
     },
     /// DROP COLUMN.
     Drop {
@@ -201,7 +201,7 @@ pub enum TableChange {
     /// SET or UNSET COMMENT.
     Comment(Option<String>),
     /// ADD of a constraint, which is kept and not enforced.
-    Constrain(TableConstraint),
+    Constrain(Box<TableConstraint>),
     /// DROP PRIMARY KEY, UNIQUE, FOREIGN KEY or CONSTRAINT.
     Unconstrain(String),
     /// A property without effect here, such as CLUSTER BY.
@@ -212,11 +212,11 @@ pub enum TableChange {
 #[derive(Clone, Debug)]
 pub enum ColumnChange {
     /// SET DATA TYPE.
-    Type(DataType),
+    Type(Box<DataType>),
     /// SET NOT NULL or DROP NOT NULL.
     Nullable(bool),
     /// SET DEFAULT or DROP DEFAULT.
-    Default(Option<Expr>),
+    Default(Option<Box<Expr>>),
     /// COMMENT or UNSET COMMENT.
     Comment(Option<String>),
 }

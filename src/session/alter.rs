@@ -183,7 +183,7 @@ impl Session {
         match change {
             ColumnChange::Comment(comment) => table.columns[index].comment.clone_from(comment),
             ColumnChange::Default(None) => table.columns[index].default = Filler::None,
-            ColumnChange::Default(Some(expr)) => table.columns[index].default = Filler::Expr(Box::new(expr.clone())),
+            ColumnChange::Default(Some(expr)) => table.columns[index].default = Filler::Expr(expr.clone()),
             ColumnChange::Nullable(nullable) => {
                 table = self.materialized(&table).await?;
                 let nulls = table.batches.iter().any(|batch| batch.column(index).null_count() > 0);

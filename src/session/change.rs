@@ -94,7 +94,7 @@ impl Session {
         let mut items = vec![target.row()];
         items.extend(columns.iter().map(|(_, value)| value.clone()));
         let query = query(items, target.from(from), update.selection.clone());
-        let plan = self.bind_with(&statement.with_ast(query), &[target.extra.clone()])?;
+        let plan = self.bind_with(&statement.with_ast(query), std::slice::from_ref(&target.extra))?;
         let assigned = columns.iter().enumerate();
         let assigned: Vec<(TableColumn, Value)> =
             assigned.map(|(at, (index, _))| (target.table.columns[*index].clone(), Value::Column(at + 1))).collect();
@@ -118,7 +118,7 @@ impl Session {
         let target = self.changed(relation, span).await?;
         let using = delete.using.clone().unwrap_or_default();
         let query = query(vec![target.row()], target.from(using), delete.selection.clone());
-        let plan = self.bind_with(&statement.with_ast(query), &[target.extra.clone()])?;
+        let plan = self.bind_with(&statement.with_ast(query), std::slice::from_ref(&target.extra))?;
         let batches = self.execute(&plan).await?;
         let mut table = target.table;
         let mut gone = vec![false; table.rows() as usize];

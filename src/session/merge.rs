@@ -47,7 +47,7 @@ impl Session {
         }
         // NOT NULL is checked row by row below: a clause's columns are NULL wherever another clause takes the pair.
         let joined = query(items, joined(&target, merge), None);
-        let plan = self.bind_with(&statement.with_ast(joined), &[target.extra.clone()])?;
+        let plan = self.bind_with(&statement.with_ast(joined), std::slice::from_ref(&target.extra))?;
         let batches = self.assigned(span, plan, 2, &columns).await?;
         let (mut counts, table) = carry_out(target.table, &actions, &batches)?;
         self.catalog.put_table(&target.place, table);

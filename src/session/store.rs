@@ -85,6 +85,7 @@ impl Session {
         }
         let names: Vec<TableName> = changes.iter().map(|change| change.name().clone()).collect();
         let reserved = warehouse.reserve(&names)?;
+        unchanged(before, &warehouse.snapshot()?, &names)?;
         warehouse.publish(changes, RUN)?;
         drop(reserved);
         let snapshot = warehouse.snapshot()?;
@@ -138,6 +139,24 @@ impl Session {
             _ => Ok(()),
         }
     }
+}
+
+/// Fails where somebody else has published one of these tables since the session read it: its rows would be lost.
+fn unchanged(before: &Catalog, now: &Snapshot, names: &[TableName]) -> Result<(), Failure> {
+    for name in names {
+        let place = before.place(&TableName { database: None, ..name.clone() });
+        let known = match before.relation(&place) {
+            Some(Relation::Table(table)) => table.base.as_ref().map(StoredTable::version),
+            Some(_) => continue,
+            None => None,
+        };
+        if now.table(name).map(StoredTable::version) != known {
+            let message =
+                format!("table `{}` was published by another process meanwhile; run this again", name.lower());
+            return Err(Failure::Failed(message));
+        }
+    }
+    Ok(())
 }
 
 fn load(catalog: &mut Catalog, snapshot: &Snapshot) -> Result<(), Failure> {

@@ -1,6 +1,5 @@
 //! ALTER: tokens → changes.
 
-use sqlparser::ast::DataType;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
@@ -94,12 +93,12 @@ fn table_changes(parser: &mut Parser<'_>) -> Parsed<Vec<TableChange>> {
 
 fn additions(parser: &mut Parser<'_>) -> Parsed<Vec<TableChange>> {
     if let Some(constraint) = parser.parse_optional_table_constraint()? {
-        return Ok(vec![TableChange::Constrain(constraint)]);
+        return Ok(vec![TableChange::Constrain(Box::new(constraint))]);
     }
     parser.parse_comma_separated(|parser| {
         words(parser, &["COLUMN"]);
         let if_not_exists = words(parser, &["IF", "NOT", "EXISTS"]);
-        Ok(TableChange::Add { if_not_exists, column: parser.parse_column_def()? })
+        Ok(TableChange::Add { if_not_exists, column: Box::new(parser.parse_column_def()?) })
     })
 }
 
@@ -154,13 +153,13 @@ fn column_change(parser: &mut Parser<'_>) -> Parsed<ColumnChange> {
     }
     words(parser, &["SET"]);
     if words(parser, &["DEFAULT"]) {
-        return Ok(ColumnChange::Default(Some(parser.parse_expr()?)));
+        return Ok(ColumnChange::Default(Some(Box::new(parser.parse_expr()?))));
     }
     if words(parser, &["NOT", "NULL"]) {
         return Ok(ColumnChange::Nullable(false));
     }
     if words(parser, &["DATA", "TYPE"]) || words(parser, &["TYPE"]) || word_at(parser, 0).is_some() {
-        return parser.parse_data_type().map(|data_type: DataType| ColumnChange::Type(data_type));
+        return parser.parse_data_type().map(|written| ColumnChange::Type(Box::new(written)));
     }
     parser.expected_ref("SET, DROP, COMMENT or a type", parser.peek_token_ref())
 }
