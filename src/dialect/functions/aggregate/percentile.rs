@@ -19,7 +19,10 @@ pub(super) fn functions() -> Vec<Function> {
         over_order::<Numbers>(&["percentile_cont"], 2..=2, percentile_rule),
         over_order::<Discrete>(&["percentile_disc"], 2..=2, |_, types| Ok(types[0].clone())),
         approximate(exact_percentile, "it is the exact percentile, where Snowflake estimates"),
-        aggregate::<Numbers>(&["skew"], 1..=1, float_rule),
+        approximate(
+            aggregate::<Numbers>(&["skew"], 1..=1, float_rule),
+            "of NUMBERs, Snowflake's differs from the seventh digit on",
+        ),
         aggregate::<Numbers>(&["kurtosis"], 1..=1, float_rule),
     ]
 }
