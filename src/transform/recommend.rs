@@ -432,12 +432,12 @@ impl Form for Recommend {
         steps.push("model", format!("select {source} as s, {target} as t, sum(SCORE::float) as w\nfrom {}\nwhere {source} is not null and {target} is not null and SCORE is not null\ngroup by {source}, {target}", self.model.value.sql()));
         steps.push(
             "sums",
-            "select k.u, m.t, sum(k.a * m.w) as score\nfrom known k join model m on k.i = m.s\ngroup by k.u, m.t"
+            "select k.u, m.t, sum(k.a * m.w) as score\nfrom PIPE__known k join PIPE__model m on k.i = m.s\ngroup by k.u, m.t"
                 .to_owned(),
         );
         let mut conditions = vec!["score > 0".to_owned()];
         if self.exclude_seen {
-            conditions.push("not exists (select 1 from known k where k.u = sums.u and k.i = sums.t)".to_owned());
+            conditions.push("not exists (select 1 from PIPE__known k where k.u = sums.u and k.i = sums.t)".to_owned());
             conditions.extend(self.seen.as_ref().map(|seen| {
                 format!(
                     "not exists (select 1 from {} x where x.{user} = sums.u and x.{item} = sums.t)",
@@ -447,7 +447,7 @@ impl Form for Recommend {
         }
         let place = "row_number() over (partition by u order by score desc nulls last, t asc nulls last)";
         steps.finish(&format!(
-            "select u as {user}, t as {item}, score as SCORE, {place} as RANK\nfrom sums\nwhere {}\nqualify {place} <= {}",
+            "select u as {user}, t as {item}, score as SCORE, {place} as RANK\nfrom PIPE__sums sums\nwhere {}\nqualify {place} <= {}",
             conditions.join("\n  and "),
             self.top
         ))

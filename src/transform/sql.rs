@@ -57,10 +57,11 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    /// Adds a step, and gives its name.
+    /// Adds a step, and gives its name, which starts so that no table of the author's has it.
     pub(super) fn push(&mut self, name: &str, select: String) -> String {
-        self.parts.push((name.to_owned(), select));
-        name.to_owned()
+        let name = format!("PIPE__{name}");
+        self.parts.push((name.clone(), select));
+        name
     }
 
     /// The whole query with its final select.

@@ -91,7 +91,7 @@ fn decayed(affinity: &Affinity, steps: &mut Steps, pair: &str) -> String {
     let mut at = String::new();
     if let Some(time) = &affinity.time {
         let column = format!("{}::timestamp_ntz", time.value.sql());
-        let origin = instant(affinity.as_of, &time.value, "events");
+        let origin = instant(affinity.as_of, &time.value, "PIPE__events");
         conditions.push(format!("{} is not null", time.value.sql()));
         if affinity.future == Future::Drop {
             conditions.push(format!("{column} <= {origin}"));
@@ -208,7 +208,7 @@ fn weighed(affinity: &Affinity, steps: &mut Steps, from: String) -> (String, Vec
         .collect();
     let by = format!("{}, s.{to}", list("w.", names(&affinity.user)));
     let select = format!(
-        "select {by}, sum(w.x * s.share) as x\nfrom {weighed} w join shared_out s on {}\ngroup by {by}",
+        "select {by}, sum(w.x * s.share) as x\nfrom {weighed} w join PIPE__shared_out s on {}\ngroup by {by}",
         on.join(" and ")
     );
     (steps.push("propagated", select), vec![propagate.to.value.clone()])

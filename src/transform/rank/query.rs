@@ -295,7 +295,7 @@ fn contribution(rank: &Rank, at: usize, component: &Component) -> String {
 
 fn factor(decay: &Decay) -> String {
     let column = decay.column.value.sql();
-    let origin = instant(decay.origin, &decay.column.value, "candidates");
+    let origin = instant(decay.origin, &decay.column.value, "PIPE__candidates");
     let seconds = seconds_between(&column, &origin);
     let offset = nanoseconds(decay.offset);
     let age = format!("greatest({seconds} - {offset}, 0::float)");

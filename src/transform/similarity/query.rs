@@ -39,10 +39,10 @@ fn interactions(similarity: &Similarity, user: &str, value: Option<&str>) -> Str
             "select {user} as u, {item} as i, {sum} as x\nfrom {table}\nwhere {user} is not null and {item} is not null{present}\ngroup by {user}, {item}"
         ),
     );
-    let mut cells = "cells";
+    let mut cells = "PIPE__cells";
     if let Some(most) = similarity.max_items_per_user {
-        steps.push("calm", format!("select *\nfrom cells\nqualify count(*) over (partition by u) <= {most}"));
-        cells = "calm";
+        steps.push("calm", format!("select *\nfrom PIPE__cells\nqualify count(*) over (partition by u) <= {most}"));
+        cells = "PIPE__calm";
     }
     let (mut up, mut down) = ("x".to_owned(), "x".to_owned());
     if let Metric::P3Alpha(alpha) | Metric::Rp3Beta(alpha, _) = similarity.metric {
@@ -52,21 +52,21 @@ fn interactions(similarity: &Similarity, user: &str, value: Option<&str>) -> Str
     steps.push("shares", format!("select u, i, x, {up} as up, {down} as down\nfrom {cells}"));
     steps.push(
         "items",
-        "select i, count(*)::float as d, sum(x) as s, sum(x * x) as q\nfrom shares\ngroup by i".to_owned(),
+        "select i, count(*)::float as d, sum(x) as s, sum(x * x) as q\nfrom PIPE__shares\ngroup by i".to_owned(),
     );
     let (mine, theirs) = if similarity.prune == Prune::Source { ("up", "down") } else { ("down", "up") };
     let other = if similarity.include_self { String::new() } else { " and a.i <> b.i".to_owned() };
     steps.push(
         "pairs",
         format!(
-            "select a.i as i, b.i as j, count(*)::float as c, sum(a.{mine} * b.{theirs}) as dot\nfrom shares a join shares b on a.u = b.u{other}\ngroup by a.i, b.i"
+            "select a.i as i, b.i as j, count(*)::float as c, sum(a.{mine} * b.{theirs}) as dot\nfrom PIPE__shares a join PIPE__shares b on a.u = b.u{other}\ngroup by a.i, b.i"
         ),
     );
     steps.push(
         "figures",
         "select p.i, p.j, p.c, p.dot, a.d as da, b.d as db, a.s as sa, b.s as sb, a.q as qa, b.q as qb,\n  \
-         (select count(distinct u)::float from shares) as n, (select count(*)::float from items) as m\n\
-         from pairs p join items a on p.i = a.i join items b on p.j = b.i"
+         (select count(distinct u)::float from PIPE__shares) as n, (select count(*)::float from PIPE__items) as m\n\
+         from PIPE__pairs p join PIPE__items a on p.i = a.i join PIPE__items b on p.j = b.i"
             .to_owned(),
     );
     let mut score = formula(similarity);
@@ -75,7 +75,7 @@ fn interactions(similarity: &Similarity, user: &str, value: Option<&str>) -> Str
     }
     steps.push(
         "scored",
-        format!("select i, j, c, da, db, {score} as score\nfrom figures\nwhere c >= {}", similarity.min_support),
+        format!("select i, j, c, da, db, {score} as score\nfrom PIPE__figures\nwhere c >= {}", similarity.min_support),
     );
     let least = similarity.threshold.map_or_else(String::new, |least| format!("\nwhere score >= {}", float(least)));
     let place = "row_number() over (partition by i order by score desc nulls last, j asc nulls last)";
@@ -85,7 +85,7 @@ fn interactions(similarity: &Similarity, user: &str, value: Option<&str>) -> Str
         ""
     };
     steps.finish(&format!(
-        "select i as {item}, j as {}, score as SCORE, {place} as RANK{explain}\nfrom scored{least}\nqualify {place} <= {}",
+        "select i as {item}, j as {}, score as SCORE, {place} as RANK{explain}\nfrom PIPE__scored{least}\nqualify {place} <= {}",
         similarity.similar_column().sql(),
         similarity.top
     ))
@@ -145,11 +145,14 @@ fn vectors(similarity: &Similarity, vector: &str) -> String {
         "items",
         format!("select {item} as i, {vector} as v\nfrom {table}\nwhere {item} is not null and {vector} is not null"),
     );
-    steps.push("scored", format!("select a.i as i, b.i as j, {function} as score\nfrom items a {join} items b{other}"));
+    steps.push(
+        "scored",
+        format!("select a.i as i, b.i as j, {function} as score\nfrom PIPE__items a {join} PIPE__items b{other}"),
+    );
     let least = similarity.threshold.map_or_else(String::new, |least| format!("\nwhere score >= {}", float(least)));
     let place = "row_number() over (partition by i order by score desc nulls last, j asc nulls last)";
     steps.finish(&format!(
-        "select i as {item}, j as {}, score as SCORE, {place} as RANK\nfrom scored{least}\nqualify {place} <= {}",
+        "select i as {item}, j as {}, score as SCORE, {place} as RANK\nfrom PIPE__scored{least}\nqualify {place} <= {}",
         similarity.similar_column().sql(),
         similarity.top
     ))
