@@ -51,6 +51,9 @@ mod analyze;
 /// Text → folded tokens with places.
 mod lex;
 
+/// The grammar of the SQL text.
+mod grammar;
+
 /// Tokens → AST.
 mod parse;
 

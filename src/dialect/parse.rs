@@ -4,11 +4,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use sqlparser::ast::{self, Expr, ObjectName, Query, SetExpr, Spanned as _, TableFactor, Visit, Visitor};
-use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token};
 
+use super::grammar::Grammar;
 use super::lex::{self, Lines, Tokens};
 use crate::diagnostic::Diagnostic;
 use crate::name::{Name, TableName};
@@ -87,8 +87,7 @@ pub(super) fn with_stack<T>(tokens: &Tokens, step: impl FnOnce() -> T) -> T {
 
 pub(super) fn statement(lines: &Lines, tokens: &Tokens) -> Result<Statement, Diagnostic> {
     let span = extent(lines, tokens);
-    let mut parser =
-        Parser::new(&SnowflakeDialect).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens.clone());
+    let mut parser = Parser::new(&Grammar).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens.clone());
     let parsed = parser.parse_statement().and_then(|ast| match parser.peek_token().token {
         Token::EOF => Ok(ast),
         _ => parser.expected_ref("end of statement", parser.peek_token_ref()),
@@ -200,6 +199,7 @@ impl Statement {
         let start = self.tokens.iter().position(|token| token.span.start == select)?;
         let (mut depth, mut item) = (0_u32, 0_usize);
         let mut extent: Option<(usize, usize)> = None;
+        let mut within = false;
         for token in self.tokens.get(start + 1..)? {
             match &token.token {
                 Token::Whitespace(_) => continue,
@@ -216,9 +216,12 @@ impl Statement {
                     item += 1;
                     continue;
                 }
-                Token::Word(word) if depth == 0 && ends_list(word.keyword) && word.quote_style.is_none() => break,
+                Token::Word(word) if depth == 0 && !within && ends_list(word.keyword) && word.quote_style.is_none() => {
+                    break;
+                }
                 _ => {}
             }
+            within = matches!(&token.token, Token::Word(word) if word.keyword == Keyword::WITHIN);
             if item == index {
                 let (from, to) = (self.lines.offset(token.span.start), self.lines.offset(token.span.end));
                 extent = Some((extent.map_or(from, |(first, _)| first), to));

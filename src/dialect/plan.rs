@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::Field;
 use datafusion::common::{Column, DFSchema, DataFusionError, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::utils::find_aggregate_exprs;
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, Projection, SubqueryAlias};
 use sqlparser::ast;
 
+use super::declared;
 use super::functions::Registry;
 use super::session::SessionParameters;
 use super::{Statement, Tables};
@@ -280,6 +282,23 @@ impl<'a> Binder<'a> {
         let state = self.context.state;
         state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map(|_| ())
     }
+}
+
+/// A projection whose columns do not carry the marks that casts leave for the analyser.
+fn projected(exprs: Vec<Expr>, input: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let projection = Projection::try_new(exprs, Arc::new(input))?;
+    let marked = |field: &Arc<Field>| field.metadata().contains_key(declared::TYPE);
+    if !projection.schema.fields().iter().any(marked) {
+        return Ok(LogicalPlan::Projection(projection));
+    }
+    let fields = projection.schema.iter().map(|(qualifier, field)| {
+        let mut metadata = field.metadata().clone();
+        metadata.remove(declared::TYPE);
+        (qualifier.cloned(), Arc::new(field.as_ref().clone().with_metadata(metadata)))
+    });
+    let schema = DFSchema::new_with_metadata(fields.collect(), projection.schema.metadata().clone())?;
+    let Projection { expr, input, .. } = projection;
+    Ok(LogicalPlan::Projection(Projection::try_new_with_schema(expr, input, Arc::new(schema))?))
 }
 
 /// The relation that the columns of a plan make under the given headers.

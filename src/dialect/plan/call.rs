@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{AggregateFunction, HigherOrderFunction, Lambda, NullTreatment, ScalarFunction};
 use datafusion::logical_expr::type_coercion::functions::value_fields_with_higher_order_udf;
@@ -36,6 +37,27 @@ const DATE_PARTS: [(&str, usize); 13] = [
     ("date_add", 0),
     ("date_diff", 0),
     ("trunc", 1),
+];
+
+/// Functions of DataFusion that mean what Snowflake's of the same name do.
+const BUILT_IN: [&str; 17] = [
+    "count",
+    "min",
+    "max",
+    "grouping",
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+    "nth_value",
+    "coalesce",
+    "nullif",
 ];
 
 /// What a function name means.
@@ -169,6 +191,7 @@ impl<'a> Binder<'a> {
     fn special(&mut self, name: &str, args: &[FunctionArg], scope: &Scope<'_>, span: &Span) -> Option<Bound<Expr>> {
         match name {
             "seq1" | "seq2" | "seq4" | "seq8" => Some(self.sequence(name, args, scope, span)),
+            "random" => Some(self.random(args, span)),
             "identifier" => Some(self.identifier(args, scope, span)),
             "sys_connect_by_path" => Some(self.connect_by_path(args, scope, span)),
             _ => None,
@@ -200,6 +223,25 @@ impl<'a> Binder<'a> {
             _ => return Ok(row),
         };
         Ok(if signed { (row + lit(half)) % lit(2 * half) - lit(half) } else { row % lit(half) })
+    }
+
+    /// RANDOM: every 64-bit integer with equal probability.
+    fn random(&mut self, args: &[FunctionArg], span: &Span) -> Bound<Expr> {
+        if !args.is_empty() {
+            let message = "RANDOM with a seed: Snowflake's numbers cannot be repeated here";
+            return Err(self.refuse(message, span.clone()));
+        }
+        let (high, low) = (self.unit(span)?, self.unit(span)?);
+        let bits = |unit: Expr| datafusion::logical_expr::cast(unit * lit(4_294_967_296_f64), DataType::Int64);
+        Ok((bits(high) - lit(2_147_483_648_i64)) * lit(4_294_967_296_i64) + bits(low))
+    }
+
+    /// A random number from 0 to less than 1.
+    pub(super) fn unit(&mut self, span: &Span) -> Bound<Expr> {
+        match self.context.state.scalar_functions().get("random") {
+            Some(udf) => Ok(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(udf), Vec::new()))),
+            None => Err(self.refuse("random numbers", span.clone())),
+        }
     }
 
     /// `IDENTIFIER('name')` as a column.
@@ -253,7 +295,7 @@ impl<'a> Binder<'a> {
         if let Some(built_in) = self.built_in(name, over) {
             return Ok(built_in);
         }
-        let names: Vec<&str> = registry.names().collect();
+        let names: Vec<&str> = registry.names().chain(BUILT_IN).collect();
         let diagnostic = Diagnostic::error("unknown-function", format!("unknown function `{name}`")).at(span.clone());
         Err(self.report(diagnostic.did_you_mean(nearest(name, names))))
     }
@@ -262,6 +304,9 @@ impl<'a> Binder<'a> {
     fn built_in(&self, name: &str, over: bool) -> Option<Callee> {
         let state = self.context.state;
         let name = if name == "grouping_id" { "grouping" } else { name };
+        if !BUILT_IN.contains(&name) {
+            return None;
+        }
         if let Some(udf) = state.higher_order_functions().get(name) {
             return Some(Callee::HigherOrder(Arc::clone(udf)));
         }

@@ -190,7 +190,14 @@ impl<'a> Binder<'a> {
             && let Some(at) = aliases.position(&only.value)
             && !matches!(aliases.state(at), AliasState::Binding)
         {
-            return self.alias_at(aliases, at, scope);
+            let stands_for = self.alias_at(aliases, at, scope)?;
+            if stands_for.is_volatile() {
+                let span = self.word(only);
+                let message = format!("`{}` would be drawn anew where its alias is used", only.value.to_lowercase());
+                let diagnostic = Diagnostic::error("volatile-alias", message).at(span);
+                return Err(self.report(diagnostic.hint("compute it in a subquery or a WITH first")));
+            }
+            return Ok(stands_for);
         }
         let mut outer = scope.parent;
         while let Some(around) = outer {

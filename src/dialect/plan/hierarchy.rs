@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{JoinType, ScalarValue};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use sqlparser::ast::{
     self, BinaryOperator, ConnectByKind, FunctionArg, FunctionArgExpr, FunctionArguments, Select, Visit, Visitor,
 };
@@ -130,8 +130,7 @@ impl<'a> Binder<'a> {
     /// A projection under the plan's own names `#0`, `#1`, ….
     fn step(&mut self, plan: LogicalPlan, exprs: Vec<Expr>, span: &Span) -> Bound<LogicalPlan> {
         let exprs = exprs.into_iter().enumerate().map(|(at, expr)| expr.alias(format!("#{at}"))).collect();
-        let plan = Projection::try_new(exprs, Arc::new(plan)).map_err(|error| self.fail(&error, span.clone()))?;
-        Ok(LogicalPlan::Projection(plan))
+        super::projected(exprs, plan).map_err(|error| self.fail(&error, span.clone()))
     }
 
     fn carried_start(&mut self, value: &Carried, scope: &Scope<'_>, span: &Span) -> Bound<Expr> {

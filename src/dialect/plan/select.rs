@@ -169,8 +169,8 @@ impl<'a> Binder<'a> {
         }
         let has_hidden = !hidden.is_empty();
         exprs.extend(hidden);
-        let projection = Projection::try_new(exprs, Arc::new(plan)).map_err(|error| self.fail(&error, span.clone()))?;
-        let mut plan = LogicalPlan::Projection(projection);
+        let projection = super::projected(exprs, plan).map_err(|error| self.fail(&error, span.clone()))?;
+        let mut plan = projection;
         if distinct {
             plan = LogicalPlan::Distinct(Distinct::All(Arc::new(plan)));
         }

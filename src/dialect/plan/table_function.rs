@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, JoinType};
-use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::utils::find_out_reference_exprs;
 use datafusion::logical_expr::{Distinct, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, lit};
 use sqlparser::ast::{
@@ -13,7 +12,6 @@ use sqlparser::ast::{
     TableSample, TableSampleKind, TableSampleMethod, TableSampleQuantity, TableSampleUnit,
 };
 
-use super::call::Callee;
 use super::scope::{Env, Relation, Scope, ScopeColumn, Source};
 use super::{Binder, Bound, Reported};
 use crate::diagnostic::Diagnostic;
@@ -169,11 +167,19 @@ impl<'a> Binder<'a> {
             Expr::OuterReferenceColumn(_, column) => Expr::Column(column.clone()),
             other => other.clone(),
         };
-        let exprs = columns.iter().enumerate().map(|(at, expr)| plain(expr).alias(format!("#{at}"))).collect();
+        let mut exprs: Vec<Expr> = Vec::new();
+        for (at, expr) in columns.iter().enumerate() {
+            exprs.push(plain(expr).alias(format!("#{at}")));
+        }
+        // The subquery can only be taken apart where one side of the equality is a column.
+        for (at, expr) in columns.iter().enumerate() {
+            exprs.push(comparable(plain(expr), &outer_type(expr)).alias(format!("#key{at}")));
+        }
+        let width = exprs.len();
         let values =
             Projection::try_new(exprs, Arc::new(rows.clone())).map_err(|error| self.fail(&error, span.clone()))?;
         let values = LogicalPlan::Distinct(Distinct::All(Arc::new(LogicalPlan::Projection(values))));
-        let headers = (0..columns.len()).map(|at| Name::quoted(format!("#{at}"))).collect();
+        let headers = (0..width).map(|at| Name::quoted(format!("#{at}"))).collect();
         let (values, relation) = self.named(values, headers, None).map_err(|error| self.fail(&error, span.clone()))?;
         let inner: Vec<Expr> = relation.columns.iter().map(|column| Expr::Column(column.column.clone())).collect();
         let own: super::group::Columns = columns.iter().cloned().zip(inner).collect();
@@ -182,10 +188,10 @@ impl<'a> Binder<'a> {
             *argument = super::group::rebased(written, &own);
         }
         let mut equal: Option<Expr> = None;
-        for (column, inner) in columns.into_iter().zip(&relation.columns) {
-            let data_type = inner.field.data_type();
-            let inner = comparable(Expr::Column(inner.column.clone()), data_type);
-            let one = inner.eq(comparable(column, data_type));
+        let count = columns.len();
+        for (column, key) in columns.into_iter().zip(relation.columns.iter().skip(count)) {
+            let data_type = outer_type(&column);
+            let one = Expr::Column(key.column.clone()).eq(comparable(column, &data_type));
             equal = Some(equal.map_or(one.clone(), |equal| equal.and(one)));
         }
         let plan = LogicalPlanBuilder::from(values).cross_join(left.plan).and_then(LogicalPlanBuilder::build);
@@ -235,10 +241,7 @@ impl<'a> Binder<'a> {
         let Some(size) = number(value) else {
             return Err(self.refuse("the size of a SAMPLE must be a number", span));
         };
-        let random = match self.callee("random", false, &span)? {
-            Callee::Scalar(udf) => Expr::ScalarFunction(ScalarFunction::new_udf(udf, Vec::new())),
-            _ => return Err(self.refuse("SAMPLE is not carried out here", span)),
-        };
+        let random = self.unit(&span)?;
         let plan = match unit {
             Some(TableSampleUnit::Rows) => {
                 if matches!(name, Some(TableSampleMethod::System | TableSampleMethod::Block)) {
@@ -253,15 +256,17 @@ impl<'a> Binder<'a> {
             _ if !(0.0..=100.0).contains(&size) => {
                 return Err(self.report(Diagnostic::error("sql-type", "a SAMPLE takes 0 to 100 percent").at(span)));
             }
-            _ => {
-                // RANDOM gives every 64-bit integer with equal probability.
-                let uniform = datafusion::logical_expr::cast(random, datafusion::arrow::datatypes::DataType::Float64);
-                let bound = size / 100.0 * 2_f64.powi(64) - 2_f64.powi(63);
-                Filter::try_new(uniform.lt(lit(bound)), Arc::new(source.plan)).map(LogicalPlan::Filter)
-            }
+            _ => Filter::try_new(random.lt(lit(size / 100.0)), Arc::new(source.plan)).map(LogicalPlan::Filter),
         };
         let plan = plan.map_err(|error| self.fail(&error, span))?;
         Ok(Source { plan, ..source })
+    }
+}
+
+fn outer_type(expr: &Expr) -> DataType {
+    match expr {
+        Expr::OuterReferenceColumn(field, _) => field.data_type().clone(),
+        _ => DataType::Null,
     }
 }
 
