@@ -1,0 +1,112 @@
+//! A project in a folder of its own, built in words, and `pipe` run in it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A project that a test writes and runs.
+pub struct Project {
+    folder: TempDir,
+}
+
+/// What a command gave.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Project {
+    /// An empty project whose clock stands at 2026-11-02.
+    pub fn new() -> Self {
+        let project = Self { folder: tempfile::tempdir().expect("a folder") };
+        project.file(
+            "pipe.yaml",
+            "default_target: local\ntargets:\n  local: {backend: datafusion, sources: data/, date: 2026-11-02}\n",
+        )
+    }
+
+    /// The same with a file.
+    pub fn file(self, path: &str, text: &str) -> Self {
+        self.write(path, text);
+        self
+    }
+
+    /// The same with a source `raw.<table>` and its rows as CSV.
+    pub fn source(self, table: &str, columns: &str, csv: &str) -> Self {
+        let contract = format!("schema: raw\ntables:\n  {table}:\n    columns: {{{columns}}}\n");
+        self.write(&format!("schemas/{table}.yaml"), &contract);
+        self.write(&format!("data/raw/{table}.csv"), csv);
+        self
+    }
+
+    /// The same with a job, its steps as YAML.
+    pub fn job(self, name: &str, steps: &str) -> Self {
+        self.write(&format!("pipelines/{name}.yaml"), &format!("job: {name}\nsteps:\n{steps}"));
+        self
+    }
+
+    /// Writes a file over what was there.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    }
+
+    /// Where a file of the project is.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    /// Runs `pipe` with these words in the project's folder.
+    pub fn pipe(&self, words: &str) -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
+        command.args(words.split_whitespace()).current_dir(self.folder.path());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PIPE_")) {
+            command.env_remove(name);
+        }
+        let done = command.output().expect("pipe runs");
+        Ran {
+            code: done.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&done.stdout).into_owned(),
+            err: String::from_utf8_lossy(&done.stderr).into_owned(),
+        }
+    }
+
+    /// The rows of a published table, as texts, sorted.
+    pub fn rows(&self, table: &str) -> Vec<String> {
+        let folder = self.path(&format!(".pipe/warehouse/{}", table.replace('.', "/")));
+        let mut rows = Vec::new();
+        let Ok(entries) = std::fs::read_dir(&folder) else { return rows };
+        for path in entries.map(|entry| entry.expect("an entry").path()).filter(|path| is_parquet(path)) {
+            rows.extend(parquet_rows(&path));
+        }
+        rows.sort();
+        rows
+    }
+}
+
+fn is_parquet(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "parquet")
+}
+
+fn parquet_rows(path: &Path) -> Vec<String> {
+    let file = std::fs::File::open(path).expect("a file");
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
+    let mut rows = Vec::new();
+    for batch in reader.build().expect("a reader") {
+        let batch = batch.expect("a batch");
+        let text = |row: usize| {
+            let values = batch.columns().iter();
+            let values = values.map(|column| arrow::util::display::array_value_to_string(column, row).expect("a text"));
+            values.collect::<Vec<_>>().join("|")
+        };
+        rows.extend((0..batch.num_rows()).map(text));
+    }
+    rows
+}
