@@ -28,7 +28,7 @@ pub mod bind;
 use std::collections::HashMap;
 use std::fmt;
 
-pub use bind::{bind, schema_of};
+pub use bind::{bind, check, schema_of};
 pub use dag::{Dag, Node};
 pub use fingerprint::{Fingerprint, Hash};
 pub use resolve::{Contracts, Resolved, Scope, resolve};

@@ -43,7 +43,7 @@ impl Validate {
         let loaded = Loaded::read(globals, &self.meaning, Flags::default())?;
         let wanted = loaded.wanted(&self.jobs)?;
         let (resolved, mut problems) = loaded.resolve(&wanted);
-        let (plan, more) = plan::bind(resolved, &loaded.dialect(), &loaded.contracts);
+        let (plan, more) = plan::check(resolved, &loaded.dialect(), &loaded.contracts);
         problems.extend(more);
         let wrong = has_errors(&problems);
         if self.format == Format::Json {

@@ -23,13 +23,23 @@ use crate::transform::Transform;
 
 /// Binds every step, and gives the plan with the problems found.
 pub fn bind(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (Plan, Vec<Diagnostic>) {
+    bind_all(resolved, dialect, sources, true)
+}
+
+/// Binds every step to find what is wrong, and lets go of each query once its columns are known.
+pub fn check(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (Plan, Vec<Diagnostic>) {
+    bind_all(resolved, dialect, sources, false)
+}
+
+fn bind_all(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts, keep: bool) -> (Plan, Vec<Diagnostic>) {
     let zone = SessionParameters::of(dialect.state().config_options()).timezone.clone();
     let now = SessionParameters::of(dialect.state().config_options()).now;
-    let Resolved { mut plan, texts, transforms, tests, steps, .. } = resolved;
+    let Resolved { mut plan, mut texts, transforms, tests, steps, .. } = resolved;
     let mut binder =
         Binder { dialect, sources, zone, schemas: HashMap::new(), tables: HashMap::new(), problems: Vec::new() };
     for at in plan.step_order() {
-        let bound = match (&texts[at], &transforms[at]) {
+        let text = texts[at].take();
+        let bound = match (&text, &transforms[at]) {
             (Some(text), _) => binder.step(&plan, at, text, steps[at]),
             (None, Some(transform)) => binder.transform(&plan, at, transform, steps[at], now),
             (None, None) => None,
@@ -39,10 +49,12 @@ pub fn bind(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (
         binder.schemas.insert(id, bound.schema.clone());
         for (place, test) in tests[at].iter().enumerate() {
             let query = binder.test(&plan.steps[at].tests[place].inputs, test, &bound.columns);
-            plan.steps[at].tests[place].query = query;
+            plan.steps[at].tests[place].query = query.filter(|_| keep);
         }
         let step = &mut plan.steps[at];
-        step.work = bound.work;
+        if keep {
+            step.work = bound.work;
+        }
         step.columns = bound.columns;
         step.schema = bound.schema;
     }

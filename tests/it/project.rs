@@ -6,24 +6,24 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A project that a test writes and runs.
-pub struct Project {
+pub(crate) struct Project {
     folder: TempDir,
 }
 
 /// What a command gave.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// The exit code.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Standard output.
-    pub out: String,
+    pub(crate) out: String,
     /// Standard error.
-    pub err: String,
+    pub(crate) err: String,
 }
 
 impl Project {
     /// An empty project whose clock stands at 2026-11-02.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let project = Self { folder: tempfile::tempdir().expect("a folder") };
         project.file(
             "pipe.yaml",
@@ -32,13 +32,13 @@ impl Project {
     }
 
     /// The same with a file.
-    pub fn file(self, path: &str, text: &str) -> Self {
+    pub(crate) fn file(self, path: &str, text: &str) -> Self {
         self.write(path, text);
         self
     }
 
     /// The same with a source `raw.<table>` and its rows as CSV.
-    pub fn source(self, table: &str, columns: &str, csv: &str) -> Self {
+    pub(crate) fn source(self, table: &str, columns: &str, csv: &str) -> Self {
         let contract = format!("schema: raw\ntables:\n  {table}:\n    columns: {{{columns}}}\n");
         self.write(&format!("schemas/{table}.yaml"), &contract);
         self.write(&format!("data/raw/{table}.csv"), csv);
@@ -46,25 +46,25 @@ impl Project {
     }
 
     /// The same with a job, its steps as YAML.
-    pub fn job(self, name: &str, steps: &str) -> Self {
+    pub(crate) fn job(self, name: &str, steps: &str) -> Self {
         self.write(&format!("pipelines/{name}.yaml"), &format!("job: {name}\nsteps:\n{steps}"));
         self
     }
 
     /// Writes a file over what was there.
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.path(path);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         std::fs::write(path, text).expect("written");
     }
 
     /// Where a file of the project is.
-    pub fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
 
     /// Runs `pipe` with these words in the project's folder.
-    pub fn pipe(&self, words: &str) -> Ran {
+    pub(crate) fn pipe(&self, words: &str) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
         command.args(words.split_whitespace()).current_dir(self.folder.path());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PIPE_")) {
@@ -79,7 +79,7 @@ impl Project {
     }
 
     /// The rows of a published table, as texts, sorted.
-    pub fn rows(&self, table: &str) -> Vec<String> {
+    pub(crate) fn rows(&self, table: &str) -> Vec<String> {
         let folder = self.path(&format!(".pipe/warehouse/{}", table.replace('.', "/")));
         let mut rows = Vec::new();
         let Ok(entries) = std::fs::read_dir(&folder) else { return rows };
