@@ -3,7 +3,7 @@
 mod layout;
 mod project;
 mod reference;
-mod sql;
 mod run;
+mod sql;
 mod warehouse;
 mod wrong;
