@@ -152,6 +152,3 @@ pub(super) fn places(path: &Path, header: &[String], columns: &[Column]) -> Resu
         names.join(", ")
     )))
 }
-
-#[cfg(test)]
-mod tests;
