@@ -188,7 +188,7 @@ fn named_day(call: &Call<'_>, direction: i64) -> Result<ArrayRef> {
         };
         let clean = name.trim();
         let begins = |day: &&str| clean.get(..2).is_some_and(|two| two.eq_ignore_ascii_case(&day[..2]));
-        let Some(wanted) = DAYS.iter().position(|day| begins(day)) else {
+        let Some(wanted) = DAYS.iter().position(begins) else {
             return call.fail(format!("'{name}' is not a day of the week"));
         };
         let distance = (wanted as i64 - i64::from(weekday(moment.days))) * direction;
