@@ -68,7 +68,10 @@ pub struct Session {
     initial: SessionParameters,
     dialect: Dialect,
     catalog: Catalog,
+    /// The catalogue as it was when the open transaction began.
     transaction: Option<Catalog>,
+    /// The catalogue as the store has it.
+    saved: Catalog,
     sequences: Arc<Sequences>,
     variables: BTreeMap<String, ast::Expr>,
     last: Option<Rows>,
@@ -93,6 +96,7 @@ impl Session {
             initial: parameters.clone(),
             dialect: Dialect::with_function(parameters.clone(), sequences.function()),
             parameters,
+            saved: catalog.clone(),
             catalog,
             transaction: None,
             sequences,
@@ -115,7 +119,7 @@ impl Session {
             ScriptStatement::Command(command, span) => self.command(command, span).await,
         };
         let result = match result {
-            Ok(rows) if self.transaction.is_none() => self.save(&before).await.map(|()| rows),
+            Ok(rows) if self.transaction.is_none() => self.save().await.map(|()| rows),
             other => other,
         };
         match &result {
@@ -195,7 +199,7 @@ impl Session {
     /// Ends the open transaction, as DDL does too.
     async fn commit(&mut self) -> Result<(), Failure> {
         match self.transaction.take() {
-            Some(before) => self.save(&before).await,
+            Some(_) => self.save().await,
             None => Ok(()),
         }
     }

@@ -250,7 +250,24 @@ impl Catalog {
         schema.temporary.remove(&place.name).or_else(|| schema.relations.remove(&place.name))
     }
 
-    /// Every object with its place, schema by schema.
+    /// What outlives the session at a place, whether a temporary object hides it or not.
+    pub(super) fn lasting(&self, place: &Place) -> Option<&Relation> {
+        self.schema_at(place)?.relations.get(&place.name)
+    }
+
+    /// Everything that outlives the session, with its place.
+    pub(super) fn all_lasting(&self) -> impl Iterator<Item = (Place, &Relation)> {
+        self.databases.iter().flat_map(|(database, held)| {
+            held.schemas.iter().flat_map(move |(schema, held)| {
+                held.relations.iter().map(move |(name, relation)| {
+                    let (database, schema, name) = (database.clone(), schema.clone(), name.clone());
+                    (Place { database, schema, name }, relation)
+                })
+            })
+        })
+    }
+
+    /// Every object that can be seen with its place, schema by schema.
     pub(super) fn all(&self) -> impl Iterator<Item = (Place, &Relation)> {
         self.databases.iter().flat_map(|(database, held)| {
             held.schemas.iter().flat_map(move |(schema, held)| {

@@ -59,12 +59,13 @@ impl Session {
         Ok(session)
     }
 
-    /// Publishes what differs from the catalogue as it was before.
-    pub(super) async fn save(&mut self, before: &Catalog) -> Result<(), Failure> {
+    /// Publishes what differs from what the store has.
+    pub(super) async fn save(&mut self) -> Result<(), Failure> {
         let Store::Local(warehouse) = &self.store else { return Ok(()) };
+        let before = &self.saved;
         let mut changes = Vec::new();
-        for (place, relation) in self.catalog.all().filter(|(_, relation)| !relation.is_temporary()) {
-            if before.relation(&place).is_some_and(|old| old.is_same(relation)) {
+        for (place, relation) in self.catalog.all_lasting() {
+            if before.lasting(&place).is_some_and(|old| old.is_same(relation)) {
                 continue;
             }
             match relation {
@@ -73,10 +74,8 @@ impl Session {
                 Relation::Source(_) => {}
             }
         }
-        for (place, relation) in before.all().filter(|(_, relation)| !relation.is_temporary()) {
-            if self.catalog.relation(&place).is_none_or(Relation::is_temporary)
-                && !matches!(relation, Relation::Source(_))
-            {
+        for (place, relation) in before.all_lasting() {
+            if self.catalog.lasting(&place).is_none() && !matches!(relation, Relation::Source(_)) {
                 changes.push(Change::Drop(place.stored()));
             }
         }
@@ -89,7 +88,9 @@ impl Session {
         warehouse.publish(changes, RUN)?;
         drop(reserved);
         let snapshot = warehouse.snapshot()?;
-        reload(&mut self.catalog, &snapshot, &names)
+        reload(&mut self.catalog, &snapshot, &names)?;
+        self.saved = self.catalog.clone();
+        Ok(())
     }
 
     fn staged(&self, warehouse: &Warehouse, place: &Place, table: &Table) -> Result<Change, Failure> {
@@ -145,7 +146,7 @@ impl Session {
 fn unchanged(before: &Catalog, now: &Snapshot, names: &[TableName]) -> Result<(), Failure> {
     for name in names {
         let place = before.place(&TableName { database: None, ..name.clone() });
-        let known = match before.relation(&place) {
+        let known = match before.lasting(&place) {
             Some(Relation::Table(table)) => table.base.as_ref().map(StoredTable::version),
             Some(_) => continue,
             None => None,

@@ -109,6 +109,9 @@ fn a_project_keeps_what_is_published() {
     assert_eq!(run("select * from ml.t order by a"), "A,N,V\n1,2.50,[1]\n2,3.00,\n");
     assert_eq!(run("select sum(n) as s from ml.w"), "S\n5.50\n");
     assert_eq!(run("begin; delete from ml.t; drop view ml.w; rollback; select count(*) as c from ml.t"), "C\n0\n");
+    run("insert into ml.t values (3, 4, null)");
+    assert_eq!(run("create temp table ml.t (x int); select count(*) as c from ml.t"), "C\n0\n");
+    assert_eq!(run("create temp table ml.t (x int); drop table ml.t; select a from ml.t"), "A\n3\n");
     assert!(run("create sequence s").contains("`CREATE SEQUENCE` is not supported"));
     assert!(run("select * from ml.w").contains("unknown table `ml.w`"));
 }
