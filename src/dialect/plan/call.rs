@@ -304,7 +304,8 @@ impl<'a> Binder<'a> {
     fn built_in(&self, name: &str, over: bool) -> Option<Callee> {
         let state = self.context.state;
         let name = if name == "grouping_id" { "grouping" } else { name };
-        if !BUILT_IN.contains(&name) {
+        // A name with a dollar is a session's own function, which no analyst writes.
+        if !BUILT_IN.contains(&name) && !name.starts_with('$') {
             return None;
         }
         if let Some(udf) = state.higher_order_functions().get(name) {
