@@ -52,7 +52,10 @@ impl<'a> Binder<'a> {
     fn survey(&mut self, factor: &TableFactor, env: &Env, parent: Option<&Scope<'_>>) {
         let alone =
             matches!(factor, TableFactor::Table { args: None, .. } | TableFactor::Derived { lateral: false, .. });
-        if alone && let Err(Reported) = self.relation(factor, env, parent) {}
+        if alone {
+            // What is wrong with it is among the diagnostics now; its columns are of no use next to the other's error.
+            drop(self.relation(factor, env, parent));
+        }
     }
 
     /// A relation with the joins that follow it.

@@ -20,11 +20,14 @@ pub(super) struct Item {
 
 /// The aliases that a SELECT list gives, with what they stand for.
 pub(super) fn aliases(select: &Select) -> Vec<(Name, &ast::Expr)> {
-    let alias = |item| match item {
-        &SelectItem::ExprWithAlias { ref expr, ref alias } => Some((Name::quoted(alias.value.clone()), expr)),
+    select.projection.iter().filter_map(alias_of).collect()
+}
+
+fn alias_of(item: &SelectItem) -> Option<(Name, &ast::Expr)> {
+    match item {
+        SelectItem::ExprWithAlias { expr, alias } => Some((Name::quoted(alias.value.clone()), expr)),
         _ => None,
-    };
-    select.projection.iter().filter_map(alias).collect()
+    }
 }
 
 impl<'a> Binder<'a> {

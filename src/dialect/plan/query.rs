@@ -194,8 +194,8 @@ impl<'a> Binder<'a> {
         let Some((first, _)) = rows.next() else { return Err(Reported) };
         let mut inputs = vec![Arc::new(first.plan)];
         for (next, branch) in rows {
-            self.same_width(first.headers.len(), &next, *branch)?;
-            inputs.push(Arc::new(self.aligned(next.plan, &inputs[0], *branch)?));
+            self.same_width(first.headers.len(), &next, branch)?;
+            inputs.push(Arc::new(self.aligned(next.plan, &inputs[0], branch)?));
         }
         if inputs.len() == 1 {
             return Ok(Rows { plan: Arc::unwrap_or_clone(inputs.remove(0)), headers: first.headers });
