@@ -101,7 +101,7 @@ enum Held {
     /// Rows in memory, or spilled.
     Rows(Arc<shared::Shared>),
     /// A table written aside.
-    Staged(Staged, Arc<dyn TableProvider>),
+    Staged(Box<Staged>, Arc<dyn TableProvider>),
 }
 
 /// DataFusion over the local warehouse.
@@ -234,14 +234,14 @@ impl Embedded {
     fn staged(&self, step: &PlannedStep, staged: Staged) -> Result<Built, BackendError> {
         let provider = staged.provider(&self.zone).map_err(of_warehouse)?;
         let built = Built { rows: Some(staged.rows()) };
-        self.hold(&step.id, Held::Staged(staged, provider));
+        self.hold(&step.id, Held::Staged(Box::new(staged), provider));
         Ok(built)
     }
 
     fn change(&self, step: &PlannedStep) -> Option<Change> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match held.remove(&step.id)? {
-            Held::Staged(staged, _) => Some(Change::Table(staged)),
+            Held::Staged(staged, _) => Some(Change::Table(*staged)),
             Held::Query(plan) => {
                 let name = step.publish.clone()?;
                 let sql = step.query()?.sql.clone();

@@ -1,6 +1,6 @@
 //! What must run, and why: fingerprints of what every step would give now, held against what its table was made from.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::fingerprint::{Clock, ENGINE_VERSION, Fingerprint, Hash, normalise};
 use super::step::{Origin, PlannedStep};
@@ -116,7 +116,6 @@ pub fn decide(plan: &Plan, ask: &Ask, state: &State) -> Choices {
         plan,
         ask,
         state,
-        read: plan.steps.iter().flat_map(PlannedStep::reads).collect(),
         choices: vec![Choice::Leave; plan.steps.len()],
         fingerprints: vec![Fingerprint::default(); plan.steps.len()],
     };
@@ -138,7 +137,6 @@ struct Decider<'a> {
     plan: &'a Plan,
     ask: &'a Ask,
     state: &'a State,
-    read: HashSet<&'a StepId>,
     choices: Vec<Choice>,
     fingerprints: Vec<Fingerprint>,
 }

@@ -349,7 +349,9 @@ proptest! {
         let ran = run_steps(steps, Scripted { acts, ..Scripted::default() }, None);
 
         let mut skipped = HashSet::new();
-        for at in &failing {
+        let mut failed: Vec<usize> = failing.iter().copied().collect();
+        failed.sort_unstable();
+        for at in &failed {
             skipped.extend(plan.dag.with_descendants([Node::Step(*at)]).into_iter().filter(|node| *node != Node::Step(*at)));
         }
         for (at, record) in ran.results.steps.iter().enumerate() {

@@ -58,7 +58,7 @@ fn ease_is_the_inverse_of_the_gram_matrix() {
 #[test]
 fn a_model_is_named_by_its_data_and_limited() {
     let (batch, _) = history(&mut Random(4), 10);
-    let model = |yaml: &str| rows(&result("train", yaml, &[batch.clone()]), &["model"])[0].clone();
+    let model = |yaml: &str| rows(&result("train", yaml, std::slice::from_ref(&batch)), &["model"])[0].clone();
     let first = model("{input: t, user: u, item: i, top: 3}");
     assert_eq!(first.len(), 64);
     assert_ne!(first, model("{input: t, user: u, item: i, top: 3, regularization: 1}"));

@@ -1,5 +1,7 @@
 //! End-to-end tests, in one binary because linking the engine is slow.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod layout;
 mod project;
 mod reference;

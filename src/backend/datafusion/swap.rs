@@ -2,6 +2,7 @@
 //! queries of the steps that are inlined into it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
@@ -26,9 +27,8 @@ impl Embedded {
     pub(super) async fn with_rows(&self, plan: &Opaque<LogicalPlan>) -> Result<Opaque<LogicalPlan>, BackendError> {
         let mut rows: HashMap<Origin, Rows> = HashMap::new();
         for table in inputs(plan)? {
-            if !rows.contains_key(&table.origin) {
-                let found = self.rows(&table).await?;
-                rows.insert(table.origin, found);
+            if let Entry::Vacant(place) = rows.entry(table.origin.clone()) {
+                place.insert(self.rows(&table).await?);
             }
         }
         swapped(plan, &rows).map(Opaque::new).map_err(failed)

@@ -90,7 +90,7 @@ fn or_number(shape: &Shape<'_>) -> Result<DataType> {
 fn decode_type(shape: &Shape<'_>) -> Result<DataType> {
     let count = shape.types.len();
     let mut results: Vec<usize> = (2..count).step_by(2).collect();
-    if count % 2 == 0 {
+    if count.is_multiple_of(2) {
         results.push(count - 1);
     }
     alike(shape, &results)

@@ -16,7 +16,7 @@ fn affinity(yaml: &str) -> Transform {
 
 fn liked(yaml: &str, inputs: &[RecordBatch]) -> Outcome {
     let transform = affinity(yaml);
-    let tables: Vec<_> = inputs.iter().map(|batch| columns(batch)).collect();
+    let tables: Vec<_> = inputs.iter().map(columns).collect();
     let borrowed: Vec<_> = tables.iter().map(Vec::as_slice).collect();
     let output = transform.output(&borrowed).unwrap_or_else(|problems| panic!("{problems:?}"));
     let outcome = run(&transform, inputs).expect("a result");
@@ -40,11 +40,13 @@ fn events(rows: &[(i64, i64, f64, i64)]) -> RecordBatch {
 #[test]
 fn events_decay_by_half_lives() {
     let watched = events(&[(1, 5, 2.0, 0), (1, 5, 4.0, 30), (1, 6, 1.0, 60), (2, 5, 3.0, -1)]);
-    let outcome = liked("{input: t, user: u, item: i, time: t, half_life: 30d, as_of: now}", &[watched.clone()]);
+    let outcome =
+        liked("{input: t, user: u, item: i, time: t, half_life: 30d, as_of: now}", std::slice::from_ref(&watched));
     assert_eq!(rows(&outcome, &["u", "i", "affinity", "events"]), ["1 5 4.0 2", "1 6 0.25 1", "2 5 3.0 1"]);
-    let latest = liked("{input: t, user: u, item: i, time: t, half_life: 1d}", &[watched.clone()]);
+    let latest = liked("{input: t, user: u, item: i, time: t, half_life: 1d}", std::slice::from_ref(&watched));
     assert_close(&column(&latest, "affinity"), &[1.0 + 4.0 * 0.5_f64.powi(31), 0.5_f64.powi(61), 3.0]);
-    let dropped = liked("{input: t, user: u, item: i, time: t, as_of: now, future: drop}", &[watched.clone()]);
+    let dropped =
+        liked("{input: t, user: u, item: i, time: t, as_of: now, future: drop}", std::slice::from_ref(&watched));
     assert_eq!(rows(&dropped, &["u", "i"]), ["1 5", "1 6"]);
     assert!(run(&affinity("{input: t, user: u, item: i, time: t, as_of: now, future: error}"), &[watched]).is_err());
 }
@@ -53,7 +55,10 @@ fn events_decay_by_half_lives() {
 fn ways_to_aggregate_and_caps() {
     let watched = events(&[(1, 5, 0.5, 0), (1, 5, 0.25, 0), (1, 5, 0.75, 2), (1, 6, 0.1, 1)]);
     let value = |rest: &str| {
-        column(&liked(&format!("{{input: t, user: u, item: i, time: t, {rest}}}"), &[watched.clone()]), "affinity")
+        column(
+            &liked(&format!("{{input: t, user: u, item: i, time: t, {rest}}}"), std::slice::from_ref(&watched)),
+            "affinity",
+        )
     };
     assert_close(&value("aggregate: max"), &[0.75, 0.1]);
     assert_close(&value("aggregate: last"), &[0.5, 0.1]);
@@ -72,7 +77,7 @@ fn ways_to_aggregate_and_caps() {
 fn weightings_follow_implicit() {
     let watched = events(&[(1, 5, 4.0, 0), (1, 6, 9.0, 0), (2, 5, 1.0, 0), (3, 7, 2.0, 0)]);
     let value = |rest: &str| {
-        let outcome = liked(&format!("{{input: t, user: u, item: i, {rest}}}"), &[watched.clone()]);
+        let outcome = liked(&format!("{{input: t, user: u, item: i, {rest}}}"), std::slice::from_ref(&watched));
         rows(&outcome, &["u", "i"]).into_iter().zip(column(&outcome, "affinity")).collect::<BTreeMap<_, _>>()
     };
     let idf = |holders: f64| 3.0_f64.ln() - (1.0 + holders).ln();

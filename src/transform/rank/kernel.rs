@@ -155,6 +155,9 @@ impl Order {
     }
 }
 
+/// The codes of partitions and of rows, and the pairs of them that are left out.
+type Exclusion = (Vec<u32>, Vec<u32>, HashSet<(u32, u32)>);
+
 /// The rows that fill short lists.
 struct Fallback {
     /// Its rows, best first, with the code of their keys.
@@ -164,7 +167,7 @@ struct Fallback {
     /// The fallback's own scores by row.
     scores: Vec<f64>,
     /// For each exclusion: the code of its partition part by partition, of its other part by fallback row, and the pairs.
-    excluded: Vec<(Vec<u32>, Vec<u32>, HashSet<(u32, u32)>)>,
+    excluded: Vec<Exclusion>,
     /// The rows themselves.
     columns: Vec<(String, ArrayRef)>,
 }

@@ -56,7 +56,7 @@ fn the_best_rows_of_each_partition_with_ties_by_item() {
 fn every_way_to_number_follows_sql() {
     let scores = table(vec![("s", float([9.0, 7.0, 7.0, 7.0, 2.0]))]);
     let numbers = |method: &str| {
-        let outcome = ranked(&format!("{{input: t, score: s, method: {method}}}"), &[scores.clone()]);
+        let outcome = ranked(&format!("{{input: t, score: s, method: {method}}}"), std::slice::from_ref(&scores));
         rows(&outcome, &["rank"]).join(" ")
     };
     assert_eq!(numbers("rank"), "1 2 2 2 5");
@@ -75,7 +75,7 @@ fn normalising_follows_its_formulas() {
     let scores = table(vec![("s", floats([Some(1.0), Some(2.0), Some(2.0), Some(7.0), None]))]);
     let normal = |how: &str| {
         let yaml = format!("{{input: t, score: [{{column: s, normalize: {how}, missing: -9}}]}}");
-        column(&ranked(&yaml, &[scores.clone()]), "score")
+        column(&ranked(&yaml, std::slice::from_ref(&scores)), "score")
     };
     assert_close(&normal("minmax"), &[1.0, 1.0 / 6.0, 1.0 / 6.0, 0.0, -9.0]);
     let sigma = (22.0_f64 / 4.0).sqrt();
@@ -97,10 +97,10 @@ fn a_constant_column_is_zero_and_an_infinite_one_is_refused() {
     let constant = table(vec![("s", float([4.0, 4.0]))]);
     for how in ["minmax", "zscore", "robust"] {
         let yaml = format!("{{input: t, score: [{{column: s, normalize: {how}}}]}}");
-        assert_close(&column(&ranked(&yaml, &[constant.clone()]), "score"), &[0.0, 0.0]);
+        assert_close(&column(&ranked(&yaml, std::slice::from_ref(&constant)), "score"), &[0.0, 0.0]);
     }
     let infinite = table(vec![("s", float([f64::INFINITY, 1.0, f64::NEG_INFINITY]))]);
-    assert_eq!(rows(&ranked("{input: t, score: s}", &[infinite.clone()]), &["s"]), ["inf", "1.0", "-inf"]);
+    assert_eq!(rows(&ranked("{input: t, score: s}", std::slice::from_ref(&infinite)), &["s"]), ["inf", "1.0", "-inf"]);
     let error = run(&rank("{input: t, score: [{column: s, normalize: minmax}]}"), &[infinite]).expect_err("refused");
     assert!(error.to_string().contains("infinite"), "{error}");
 }
@@ -108,7 +108,7 @@ fn a_constant_column_is_zero_and_an_infinite_one_is_refused() {
 #[test]
 fn nan_is_refused_or_dropped_and_null_is_dropped_and_counted() {
     let wrong = table(vec![("s", floats([Some(f64::NAN), None, Some(1.0)]))]);
-    let error = run(&rank("{input: t, score: s}"), &[wrong.clone()]).expect_err("refused");
+    let error = run(&rank("{input: t, score: s}"), std::slice::from_ref(&wrong)).expect_err("refused");
     assert!(matches!(error, TransformError::Data(_)));
     let outcome = ranked("{input: t, score: s, on_nan: drop}", &[wrong]);
     assert_eq!(rows(&outcome, &["s", "rank"]), ["1.0 1"]);
@@ -119,7 +119,7 @@ fn nan_is_refused_or_dropped_and_null_is_dropped_and_counted() {
 fn blends_and_fusions() {
     let two =
         table(vec![("a", floats([Some(1.0), Some(3.0), Some(2.0)])), ("b", floats([Some(10.0), Some(30.0), None]))]);
-    let score = |rest: &str| column(&ranked(&format!("{{input: t, {rest}}}"), &[two.clone()]), "score");
+    let score = |rest: &str| column(&ranked(&format!("{{input: t, {rest}}}"), std::slice::from_ref(&two)), "score");
     let both = "score: [{column: a, weight: 2}, {column: b, weight: 0.1}]";
     assert_close(&score(both), &[9.0, 3.0]);
     assert_close(&score(&format!("{both}, missing: 0")), &[9.0, 4.0, 3.0]);
@@ -135,7 +135,7 @@ fn blends_and_fusions() {
 fn few_votes_pull_to_the_mean() {
     let rated = table(vec![("r", float([5.0, 3.0])), ("v", ints([Some(10), None]))]);
     let yaml = "{input: t, score: [{column: r, bayes: {votes: v, prior_votes: 30}}]}";
-    assert_close(&column(&ranked(yaml, &[rated.clone()]), "score"), &[(50.0 + 120.0) / 40.0, 4.0]);
+    assert_close(&column(&ranked(yaml, std::slice::from_ref(&rated)), "score"), &[(50.0 + 120.0) / 40.0, 4.0]);
     let fixed = "{input: t, score: [{column: r, bayes: {votes: v, prior_votes: 30, mean: 2}}]}";
     assert_close(&column(&ranked(fixed, &[rated]), "score"), &[(50.0 + 60.0) / 40.0, 2.0]);
 }
@@ -146,7 +146,10 @@ fn decay_follows_elasticsearch_and_the_linear_one_is_half_the_age_over_the_great
     let shows =
         table(vec![("w", float([8.0; 5])), ("at", times(aired)), ("max_age", float([7.0, 7.0, 3.0, 7.0, 7.0]))]);
     let score = |decay: &str| {
-        column(&ranked(&format!("{{input: t, score: w, tie_break: at, decay: {decay}}}"), &[shows.clone()]), "score")
+        column(
+            &ranked(&format!("{{input: t, score: w, tie_break: at, decay: {decay}}}"), std::slice::from_ref(&shows)),
+            "score",
+        )
     };
     let linear = |age: f64, max: f64| 8.0 * (1.0 - 0.5 * age / max).max(0.0);
     assert_close(&score("{column: at, scale: 7d}"), &[8.0, linear(1.0, 7.0), linear(3.0, 7.0), 4.0, 0.0]);
@@ -231,6 +234,7 @@ fn greedy_determinants_match_brute_force() {
     let scores: Vec<f64> = (0..count).map(|_| random.share()).collect();
     let mut pairs = (Vec::new(), Vec::new(), Vec::new());
     let mut likeness = vec![vec![0.0; count]; count];
+    #[expect(clippy::needless_range_loop, reason = "a symmetric matrix is filled by both indices")]
     for a in 0..count {
         likeness[a][a] = 1.0;
         for b in 0..a {
