@@ -1,7 +1,8 @@
 use std::fs;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::prelude::SessionContext;
 use tempfile::TempDir;
@@ -18,6 +19,11 @@ fn warehouse() -> (TempDir, Warehouse) {
 
 fn name(text: &str) -> TableName {
     TableName::parse(text).unwrap()
+}
+
+/// A NUMBER column without scale as 64-bit integers.
+fn whole(column: &ArrayRef) -> ArrayRef {
+    cast(column, &DataType::Int64).expect("whole numbers")
 }
 
 fn columns() -> Vec<StoredColumn> {
@@ -52,7 +58,7 @@ fn ids(snapshot: &Snapshot, table: &str) -> Vec<i64> {
         frame.collect().await.unwrap()
     });
     let mut all: Vec<i64> =
-        batches.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+        batches.iter().flat_map(|b| whole(b.column(0)).as_primitive::<Int64Type>().values().to_vec()).collect();
     all.sort_unstable();
     all
 }

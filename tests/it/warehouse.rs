@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{AsArray, Int64Array, RecordBatch};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use pipe::dialect::types::SqlType;
 use pipe::name::{Name, TableName};
@@ -54,7 +55,8 @@ fn round_in(dir: &Path) -> i64 {
     let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
     let mut values: Vec<i64> = Vec::new();
     for batch in reader {
-        values.extend(batch.unwrap().column(0).as_primitive::<Int64Type>().values().iter());
+        let rounds = cast(batch.unwrap().column(0), &DataType::Int64).unwrap();
+        values.extend(rounds.as_primitive::<Int64Type>().values().iter());
     }
     assert_eq!(values.len(), 1000);
     assert!(values.iter().all(|value| *value == values[0]));
