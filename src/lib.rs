@@ -1,5 +1,30 @@
 //! Declarative SQL pipelines: a job is one YAML file plus a few Snowflake SQL files.
 //!
+//! ```text
+//!  pipe.yaml, flags, environment ──► settings          pipelines/*.yaml, sql/, schemas/ ──► project
+//!                                        │                                                  │
+//!                                        ▼                                                  ▼
+//!             yaml ──► job, source (every value with its place) ──► template: each step's SQL, rendered
+//!                                                                                           │
+//!                 dialect: text ──► tokens ──► AST ──► bound plan     ◄─────────────────────┘
+//!                                                          │
+//!       plan: names resolved ──► steps bound, contracts held, lineage ──► fingerprints: what runs, and why
+//!                                                          │
+//!       run: ready steps start, longest path first ──► backend builds aside ──► tests ──► publish, all or none
+//!                                                          │                                  │
+//!                                                    events ──► report              warehouse, ledger
+//! ```
+//!
+//! What is deliberately absent:
+//!
+//! - Nothing is read or written before every problem that can be known without data has been found; problems are
+//!   [`diagnostic::Diagnostic`]s, gathered, never printed where they arise.
+//! - Everything above [`secret`] is pure: no file, clock, environment or network. A test holds it so.
+//! - Binding sees schemas only; rows come in when a backend executes.
+//! - The engine never prints: it emits events, and [`report`] shows them.
+//! - No result is visible under its name before its job's tests have passed; no publish is half done.
+//! - No construct of Snowflake SQL is silently dropped or changed: it is done right or refused with its place.
+//!
 //! The modules below stand in reading order, which is also the dependency order: a module uses only those above it.
 
 /// Names as Snowflake sees them, and the nearest one.

@@ -1,7 +1,7 @@
 //! A value behind an interface, so that the compiler need not look through its type.
 //!
 //! Whether a future may move between threads is decided from the types it holds. DataFusion's plans and sessions are so
-//! deep that each such decision takes seconds; held in an [`Opaque`], they take none.
+//! deep that each such decision takes seconds; held in an `Opaque`, they take none.
 
 use std::fmt;
 use std::ops::Deref;

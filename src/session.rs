@@ -58,7 +58,7 @@ use store::Store;
 /// The database of a session in memory.
 const DATABASE: &str = "MEMORY";
 /// The time zone of a session in memory: that of a new Snowflake account.
-const TIMEZONE: &str = "America/Los_Angeles";
+pub const TIMEZONE: &str = "America/Los_Angeles";
 /// The schema that every database begins with.
 const SCHEMA: &str = "PUBLIC";
 

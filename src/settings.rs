@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
 use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostic, has_errors};
@@ -30,7 +30,7 @@ pub struct Flags {
     /// The target.
     pub target: Option<String>,
     /// The instant of the clock.
-    pub date: Option<DateTime<Utc>>,
+    pub date: Option<Moment>,
     /// Steps at once.
     pub jobs: Option<usize>,
     /// Memory for a run, such as `8GB` or `70%`.
@@ -126,7 +126,7 @@ pub struct Target {
     /// What executes, and what that needs.
     pub backend: BackendSettings,
     /// The clock's instant on this target, where it pins one.
-    pub date: Option<DateTime<Utc>>,
+    pub date: Option<Moment>,
     /// Variables over those of the jobs.
     pub variables: Variables,
 }
@@ -272,12 +272,13 @@ fn resolve(
     let target = target?;
     let mut variables = target.variables.clone();
     read::flag_variables(&flags.variables, &mut variables, problems);
+    let timezone = written.timezone.unwrap_or_else(|| "UTC".to_owned());
     let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
     Some(Settings {
         name: written.name.unwrap_or_else(|| root.file_name().unwrap_or_default().to_string_lossy().into_owned()),
         targets,
-        date,
-        timezone: written.timezone.unwrap_or_else(|| "UTC".to_owned()),
+        date: date.map(|date| date.in_zone(&timezone)),
+        timezone,
         jobs: jobs.or(written.jobs).unwrap_or(cores),
         memory_limit: limit.unwrap_or(keys::Memory::Percent(70.0)).bytes(),
         kept_sets: written.kept_sets.unwrap_or(5),
@@ -330,19 +331,49 @@ fn from_environment<T>(name: &str, text: &str, value: Result<T, String>, problem
         .ok()
 }
 
-/// The instant that a text such as `2026-11-01` or `2026-11-01T04:00:00` means, in UTC.
-pub fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+/// An instant as its author wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// A date, which is its midnight, or a time of a day, in the zone of whatever session it is given to.
+    Local(NaiveDateTime),
+    /// An instant with its offset.
+    Exact(DateTime<Utc>),
+}
+
+impl Moment {
+    /// The instant, for a session in this zone. A time that the zone's clocks skip is the first one after it.
+    pub fn in_zone(self, zone: &str) -> DateTime<Utc> {
+        let local = match self {
+            Self::Exact(instant) => return instant,
+            Self::Local(local) => local,
+        };
+        let zone: chrono_tz::Tz = zone.parse().unwrap_or(chrono_tz::UTC);
+        let hours = (0..=24).map(|hours| local + chrono::Duration::hours(hours));
+        let first = hours.filter_map(|local| zone.from_local_datetime(&local).earliest()).next();
+        first.map_or_else(|| local.and_utc(), |instant| instant.to_utc())
+    }
+
+    /// The same time of day so many days later.
+    pub fn after_days(self, days: u64) -> Option<Self> {
+        let days = chrono::Days::new(days);
+        match self {
+            Self::Local(local) => local.checked_add_days(days).map(Self::Local),
+            Self::Exact(instant) => instant.checked_add_days(days).map(Self::Exact),
+        }
+    }
+}
+
+/// Reads `2026-11-01`, `2026-11-01T10:00:00`, or the same with an offset.
+pub fn instant(text: &str) -> Result<Moment, String> {
     if let Ok(date) = text.parse::<NaiveDate>() {
-        return Ok(date.and_time(chrono::NaiveTime::MIN).and_utc());
+        return Ok(Moment::Local(date.and_time(chrono::NaiveTime::MIN)));
     }
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
-        return Ok(instant.with_timezone(&Utc));
+        return Ok(Moment::Exact(instant.with_timezone(&Utc)));
     }
     let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
     let parsed = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
-    parsed
-        .map(|moment| moment.and_utc())
-        .ok_or_else(|| "it is not a date such as `2026-11-01` or `2026-11-01T04:00:00`".to_owned())
+    parsed.map(Moment::Local).ok_or_else(|| "it is not a date such as `2026-11-01` or `2026-11-01T04:00:00`".to_owned())
 }
 
 #[cfg(test)]

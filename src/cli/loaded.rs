@@ -13,15 +13,15 @@ use crate::job::Job;
 use crate::name::{Name, nearest};
 use crate::plan::{self, Contracts, Plan, Resolved, Scope, StepId};
 use crate::project::Project;
-use crate::settings::{BackendSettings, Environment, Flags, Local, Settings, instant};
+use crate::settings::{BackendSettings, Environment, Flags, Local, Moment, Settings, instant};
 use crate::template::{Variable, Variables};
 
 /// What changes a job's meaning from the command line.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Meaning {
-    /// The instant that CURRENT_DATE and every other clock function gives: a date or `2026-11-01T10:00:00`, in UTC
+    /// The instant that CURRENT_DATE and every other clock function gives: a date or `2026-11-01T10:00:00`, in the session's time zone
     #[arg(long, value_name = "DATE", value_parser = instant)]
-    pub(super) date: Option<DateTime<Utc>>,
+    pub(super) date: Option<Moment>,
     /// Give a variable of the job another value; may be repeated
     #[arg(long = "var", value_name = "NAME=VALUE")]
     pub(super) variables: Vec<String>,
@@ -71,9 +71,11 @@ impl Loaded {
 
     fn expand(&mut self) {
         let mut facts = Variables::default();
+        let zone: chrono_tz::Tz = self.settings.timezone.parse().unwrap_or(chrono_tz::UTC);
+        let local = self.clock.with_timezone(&zone);
         let run = [
-            ("date".to_owned(), Variable::Date(self.clock.format("%Y-%m-%d").to_string())),
-            ("at".to_owned(), Variable::Timestamp(self.clock.format("%Y-%m-%d %H:%M:%S").to_string())),
+            ("date".to_owned(), Variable::Date(local.format("%Y-%m-%d").to_string())),
+            ("at".to_owned(), Variable::Timestamp(local.format("%Y-%m-%d %H:%M:%S").to_string())),
         ];
         facts.insert("run", Variable::Map(run.into_iter().collect()));
         facts.insert("target", Variable::Text(self.settings.target.name.clone()));

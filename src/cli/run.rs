@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chrono::{DateTime, Days, Utc};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +19,7 @@ use crate::plan::select::{Known, select};
 use crate::plan::{Origin, Plan};
 use crate::report::{Reporter, Style, reporter};
 use crate::run::{self, Decision, Event, Run as Execution, RunResults, keeps, run_id};
-use crate::settings::{Flags, instant};
+use crate::settings::{Flags, Moment, instant};
 
 /// Arguments of `pipe run`.
 #[derive(Debug, Args)]
@@ -57,10 +56,10 @@ pub(super) struct Run {
     keep: bool,
     /// Run once for every day from this one to --to
     #[arg(long, value_name = "DATE", value_parser = instant, requires = "to", conflicts_with = "date")]
-    from: Option<DateTime<Utc>>,
+    from: Option<Moment>,
     /// The last day of --from
     #[arg(long, value_name = "DATE", value_parser = instant, requires = "from")]
-    to: Option<DateTime<Utc>>,
+    to: Option<Moment>,
     /// Steps at once
     #[arg(short, long, value_name = "N")]
     jobs_at_once: Option<usize>,
@@ -94,18 +93,18 @@ impl Run {
             loaded = self.resumed(loaded, &wanted)?;
         }
         let (Some(from), Some(to)) = (self.from, self.to) else { return self.once(globals, &loaded, &wanted) };
-        if to < from {
+        let zone = loaded.settings.timezone.clone();
+        let to = to.in_zone(&zone);
+        if to < from.in_zone(&zone) {
             return Err(Outcome::Wrong(vec![Diagnostic::error("wrong-value", "--to is before --from")]));
         }
-        let mut day = from;
-        while day <= to {
+        let days = (0..).map_while(|days| from.after_days(days)).map(|day| day.in_zone(&zone));
+        for day in days.take_while(|day| *day <= to) {
             loaded = loaded.on(day);
             match self.once(globals, &loaded, &wanted)? {
                 Outcome::Done => {}
                 other => return Ok(other),
             }
-            let Some(next) = day.checked_add_days(Days::new(1)) else { break };
-            day = next;
         }
         Ok(Outcome::Done)
     }

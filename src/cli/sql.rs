@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use clap::{Args, ValueEnum};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 
@@ -17,8 +17,8 @@ use crate::dialect::types::SqlType;
 use crate::dialect::{Column, command};
 use crate::name::Name;
 use crate::report::table::{self, Format};
-use crate::session::{Failure, Session};
-use crate::settings::{Flags, instant};
+use crate::session::{self, Failure, Session};
+use crate::settings::{Flags, Moment, instant};
 use crate::text::SourceFile;
 use crate::warehouse::{self, Warehouse};
 
@@ -37,9 +37,9 @@ pub(super) struct Sql {
     /// Run on an empty warehouse in memory instead of a target
     #[arg(long)]
     memory: bool,
-    /// The instant that CURRENT_DATE and every other clock function gives: a date or `2026-11-01T10:00:00`, in UTC
+    /// The instant that CURRENT_DATE and every other clock function gives: a date or `2026-11-01T10:00:00`, in the session's time zone
     #[arg(long, value_name = "DATE", value_parser = instant)]
-    date: Option<DateTime<Utc>>,
+    date: Option<Moment>,
     /// Print every function with how faithful it is to Snowflake's, and run nothing
     #[arg(long, conflicts_with_all = ["statements", "file", "memory"])]
     functions: bool,
@@ -73,8 +73,11 @@ impl Sql {
             let nothing = Diagnostic::error("no-statement", "there is no statement to run");
             return Err(Outcome::Wrong(vec![nothing]));
         }
-        let mut session =
-            if self.memory { Session::in_memory(self.date.unwrap_or_else(Utc::now)) } else { self.on_target(globals)? };
+        let mut session = if self.memory {
+            Session::in_memory(self.date.map_or_else(Utc::now, |date| date.in_zone(session::TIMEZONE)))
+        } else {
+            self.on_target(globals)?
+        };
         let result = block_on(async {
             let mut last = None;
             for statement in &statements {

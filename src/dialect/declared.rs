@@ -1,4 +1,4 @@
-//! Type names of the SQL text → [`SqlType`]. It casts nothing.
+//! Type names of the SQL text → `SqlType`. It casts nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Snowflake's functions: one file per family, each a list of [`Function`]s. The list is what the engine registers, what
+//! Snowflake's functions: one file per family, each a list of `Function`s. The list is what the engine registers, what
 //! `pipe sql --functions` prints and what the reference in the README is made from, so none of them can say otherwise.
 
 use std::sync::{Arc, LazyLock};

@@ -17,7 +17,7 @@
 //! | `B"48656C6C6F"` | a BINARY, in hexadecimal |
 //!
 //! A tag is one upper-case letter, with which no JSON value starts, before a JSON string. Tags stay inside the engine:
-//! whatever leaves it as text goes through [`print`](mod@print), which writes what Snowflake shows.
+//! whatever leaves it as text goes through `print`, which writes what Snowflake shows.
 
 /// Reading the canonical text in place: kinds, elements, members.
 pub mod text;

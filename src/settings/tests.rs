@@ -37,12 +37,12 @@ fn flags_come_before_the_environment_and_that_before_the_file() {
     let folder = project(TWO);
     let file = load(folder.path(), Flags::default(), &[]).expect("settings");
     assert_eq!((file.target.name.as_str(), file.jobs, file.memory_limit), ("local", 3, 2_000_000_000));
-    assert_eq!(file.date, instant("2026-11-01").ok());
+    assert_eq!(file.date, instant("2026-11-01").ok().map(|date| date.in_zone("UTC")));
     let environment =
         [("PIPE_TARGET", "prod"), ("PIPE_JOBS", "5"), ("PIPE_MEMORY_LIMIT", "1GiB"), ("PIPE_DATE", "2026-12-01")];
     let set = load(folder.path(), Flags::default(), &environment).expect("settings");
     assert_eq!((set.target.name.as_str(), set.jobs, set.memory_limit), ("prod", 5, 1 << 30));
-    assert_eq!(set.date, instant("2026-12-01").ok());
+    assert_eq!(set.date, instant("2026-12-01").ok().map(|date| date.in_zone("UTC")));
     let flags = Flags {
         target: Some("local".to_owned()),
         jobs: Some(8),
@@ -96,4 +96,14 @@ fn the_rows_of_a_source_are_found() {
     assert!(place("b.odd").is_some_and(|l| l.delimiter == b';'));
     assert_eq!(place("b.none"), None);
     assert_eq!(place("\"..\".x"), None);
+}
+
+#[test]
+fn a_date_is_midnight_in_the_zone_of_its_session() {
+    let at = |text: &str, zone: &str| instant(text).expect("a moment").in_zone(zone).to_rfc3339();
+    assert_eq!(at("2026-11-01", "America/Los_Angeles"), "2026-11-01T07:00:00+00:00");
+    assert_eq!(at("2026-11-01T10:00:00", "Europe/Paris"), "2026-11-01T09:00:00+00:00");
+    assert_eq!(at("2026-11-01T10:00:00Z", "Europe/Paris"), "2026-11-01T10:00:00+00:00");
+    // Clocks go from 2:00 to 3:00 on that night.
+    assert_eq!(at("2026-03-29T02:30:00", "Europe/Paris"), "2026-03-29T01:30:00+00:00");
 }

@@ -1,4 +1,4 @@
-//! Tokens → [`Command`]. Words are compared as Snowflake does, whatever the SQL parser thinks of them as keywords.
+//! Tokens → `Command`. Words are compared as Snowflake does, whatever the SQL parser thinks of them as keywords.
 
 use sqlparser::ast::{Ident, ObjectName};
 use sqlparser::parser::{Parser, ParserError};

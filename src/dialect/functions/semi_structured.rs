@@ -1,5 +1,5 @@
 //! VARIANT, OBJECT and ARRAY: parsing and printing, kinds, access by path, and the functions that make arrays and objects
-//! of others. The values themselves are in [`variant`](crate::dialect::variant).
+//! of others. The values themselves are in `variant`.
 
 use datafusion::arrow::array::{ArrayRef, StringBuilder};
 use datafusion::arrow::datatypes::DataType;

@@ -1,5 +1,5 @@
 //! Functions that give rows: FLATTEN, SPLIT_TO_TABLE, STRTOK_SPLIT_TO_TABLE and GENERATOR. A call is bound by
-//! [`Call::bind`] from its name and arguments and laid over a plan by [`Call::over`], which gives each of the plan's
+//! `Call::bind` from its name and arguments and laid over a plan by `Call::over`, which gives each of the plan's
 //! rows as often as the function gives rows for it, with the function's columns after its own.
 //!
 //! ```text

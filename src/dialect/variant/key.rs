@@ -1,5 +1,5 @@
 //! The order of VARIANT values, as bytes that compare as they do. Values of one kind compare as in SQL, numbers of all
-//! kinds with each other; between kinds the order is that of [`rank`], with JSON null after every other value.
+//! kinds with each other; between kinds the order is that of `rank`, with JSON null after every other value.
 
 use std::cmp::Ordering;
 

@@ -1,4 +1,4 @@
-//! What every aggregate here is made of: a state per group, written once as a [`Group`] and carried by one type that serves
+//! What every aggregate here is made of: a state per group, written once as a `Group` and carried by one type that serves
 //! GROUP BY, whole tables, windows with any frame, DISTINCT and WITHIN GROUP. It knows no function.
 
 use std::fmt;
