@@ -3,6 +3,8 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::compute::cast as arrow_cast;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -94,10 +96,15 @@ impl ScalarUDFImpl for Cast {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let session = SessionParameters::of(&args.config_options);
+        let exactly = |array: &ArrayRef| -> Result<ArrayRef> {
+            let array = cast(array, &self.target, session, self.misfit)?;
+            // A time may come with another zone than the session's to show it in.
+            if array.data_type() == &self.to { Ok(array) } else { Ok(arrow_cast(&array, &self.to)?) }
+        };
         match &args.args[0] {
-            ColumnarValue::Array(array) => Ok(ColumnarValue::Array(cast(array, &self.target, session, self.misfit)?)),
+            ColumnarValue::Array(array) => Ok(ColumnarValue::Array(exactly(array)?)),
             ColumnarValue::Scalar(value) => {
-                let array = cast(&value.to_array()?, &self.target, session, self.misfit)?;
+                let array = exactly(&value.to_array()?)?;
                 Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?))
             }
         }

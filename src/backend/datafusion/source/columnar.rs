@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::datasource::view::ViewTable;
@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use super::{places, unreadable};
 use crate::backend::BackendError;
 use crate::dialect::Column;
+use crate::dialect::types::SqlType;
 
 /// Whether the file is whole and has these columns.
 pub(super) fn check(path: &Path, columns: &[Column]) -> Result<(), BackendError> {
@@ -47,14 +48,77 @@ pub(super) async fn provider(
     let header: Vec<String> = table.schema().fields().iter().map(|field| field.name().clone()).collect();
     let place = files.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
     let places = places(place, &header, columns)?;
-    let named = |(place, field): (usize, &Arc<datafusion::arrow::datatypes::Field>)| {
-        let column = Expr::Column(ColumnName::from_name(header[place].clone()));
-        cast(column, field.data_type().clone()).alias(field.name())
-    };
-    let expressions: Vec<Expr> = places.into_iter().zip(schema.fields()).map(named).collect();
+    let mut expressions = Vec::new();
+    for ((at, column), field) in places.into_iter().zip(columns).zip(schema.fields()) {
+        let found = SqlType::of(table.schema().field(at).data_type());
+        let value = Expr::Column(ColumnName::from_name(header[at].clone()));
+        let value = match found {
+            Some(SqlType::Varchar(_)) if column.sql_type.is_semi_structured() => json(value, column.sql_type, state)?,
+            Some(found) if keeps(found, column.sql_type) => value,
+            _ => return Err(unfit(place, &header[at], table.schema().field(at).data_type(), found, column)),
+        };
+        expressions.push(cast(value, field.data_type().clone()).alias(field.name()));
+    }
     let plan = LogicalPlanBuilder::scan("FILE", provider_as_source(table), None)
         .and_then(|plan| plan.project(expressions))
         .and_then(LogicalPlanBuilder::build)
         .map_err(super::super::failed)?;
     Ok(Arc::new(ViewTable::new(plan, None)))
+}
+
+/// JSON text as the value it writes.
+fn json(text: Expr, wanted: SqlType, state: &SessionState) -> Result<Expr, BackendError> {
+    let call = |name: &str, argument: Expr| match state.scalar_functions().get(name) {
+        Some(function) => Ok(function.call(vec![argument])),
+        None => Err(BackendError::author(format!("this engine has no function `{name}`"))),
+    };
+    let value = call("parse_json", text)?;
+    match wanted {
+        SqlType::Object => call("as_object", value),
+        SqlType::Array => call("as_array", value),
+        _ => Ok(value),
+    }
+}
+
+/// Whether every value of the one type is a value of the other, so that nothing is rounded, cut or read otherwise.
+fn keeps(found: SqlType, wanted: SqlType) -> bool {
+    use SqlType::{Binary, Boolean, Date, Float, Null, Number, Time, TimestampLtz, TimestampNtz, Varchar};
+    match (found, wanted) {
+        (Number { scale: found, .. }, Number { scale: wanted, .. }) => found <= wanted,
+        (Number { .. } | Float, Float) => true,
+        (Date | TimestampNtz | TimestampLtz, TimestampNtz | TimestampLtz) => true,
+        (Varchar(_), Varchar(_)) | (Binary, Binary) | (Boolean, Boolean) | (Date, Date) | (Time, Time) | (Null, _) => {
+            true
+        }
+        _ => false,
+    }
+}
+
+fn unfit(path: &Path, name: &str, data_type: &DataType, found: Option<SqlType>, column: &Column) -> BackendError {
+    let found = found.map_or_else(|| data_type.to_string(), |found| found.to_string());
+    BackendError::author(format!(
+        "column `{name}` of `{}` holds {found}, which {} of its contract cannot hold whole",
+        path.display(),
+        column.sql_type
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_rounded_or_cut_is_refused() {
+        let number = |scale| SqlType::Number { precision: 38, scale };
+        assert!(keeps(number(0), number(2)) && keeps(number(0), SqlType::Float) && keeps(SqlType::Null, SqlType::Date));
+        for (found, wanted) in [
+            (number(2), number(0)),
+            (SqlType::Float, number(2)),
+            (SqlType::TimestampNtz, SqlType::Date),
+            (SqlType::TEXT, number(0)),
+            (number(0), SqlType::TEXT),
+        ] {
+            assert!(!keeps(found, wanted), "{found} as {wanted}");
+        }
+    }
 }
