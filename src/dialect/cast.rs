@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, StringArray, new_null_array};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Float64Type, TimeUnit};
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
 
 use super::arithmetic;
@@ -149,8 +151,13 @@ pub fn settled(array: &ArrayRef) -> Result<ArrayRef> {
     if rest == *array.data_type() {
         return Ok(Arc::clone(array));
     }
-    let options = datafusion::arrow::compute::CastOptions { safe: false, ..Default::default() };
-    Ok(datafusion::arrow::compute::cast_with_options(array, &rest, &options)?)
+    Ok(exactly(array, &rest)?)
+}
+
+/// The same values in another Arrow type. What does not fit is an error, where Arrow's own cast gives NULL.
+pub fn exactly(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(array, to, &options)
 }
 
 /// NULL or an error, as the caller has it.

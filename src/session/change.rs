@@ -305,7 +305,7 @@ fn splice(
     let data_type = schema.field(column).data_type();
     let mut arrays = vec![batch.column(column).clone()];
     for value in values {
-        arrays.push(datafusion::arrow::compute::cast(&value, data_type)?);
+        arrays.push(crate::dialect::cast::exactly(&value, data_type)?);
     }
     let places: Vec<(usize, usize)> =
         from.iter().enumerate().map(|(row, new)| new.map_or((0, row), |(number, at)| (number + 1, at))).collect();

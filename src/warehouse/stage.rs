@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::TableProvider;
 use parquet::arrow::ArrowWriter;
@@ -18,6 +17,7 @@ use super::layout::{Layout, key};
 use super::manifest::{self, DataFile, Object, StoredColumn};
 use super::scan::StoredRows;
 use super::{Error, StoredTable};
+use crate::dialect::cast::exactly;
 use crate::name::TableName;
 
 /// Rows after which a file is closed and the next begun, so that readers can share a large table's files among cores.
@@ -129,7 +129,7 @@ impl Writer {
                 return Err(wrong(format!("NULL in column `{}`, which does not allow it", field.name())));
             }
             let same = array.data_type() == field.data_type();
-            let array = if same { Ok(array.clone()) } else { cast(array, field.data_type()) };
+            let array = if same { Ok(array.clone()) } else { exactly(array, field.data_type()) };
             arrays.push(array.map_err(|error| wrong(format!("column `{}`: {error}", field.name())))?);
         }
         RecordBatch::try_new(self.schema.clone(), arrays).map_err(|error| wrong(error.to_string()))

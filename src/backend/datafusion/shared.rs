@@ -7,7 +7,6 @@ use std::io::{BufReader, BufWriter};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
@@ -26,6 +25,7 @@ use futures::future::BoxFuture;
 use super::execute::Streams;
 use super::{Limits, failed};
 use crate::backend::BackendError;
+use crate::dialect::cast::exactly;
 
 /// The rows of a step.
 pub(super) struct Shared {
@@ -108,7 +108,7 @@ fn fitted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, DataFu
     let columns: Result<Vec<ArrayRef>, _> = columns
         .map(|(column, field)| match column.data_type() == field.data_type() {
             true => Ok(column.clone()),
-            false => cast(column, field.data_type()),
+            false => exactly(column, field.data_type()),
         })
         .collect();
     Ok(RecordBatch::try_new(schema.clone(), columns?)?)

@@ -4,7 +4,6 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::compute::cast as arrow_cast;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -12,7 +11,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::{Target, cast, castable, refuse};
+use super::{Target, cast, castable, exactly, refuse};
 use crate::dialect::format::column::Misfit;
 use crate::dialect::session::SessionParameters;
 use crate::dialect::types::SqlType;
@@ -96,15 +95,15 @@ impl ScalarUDFImpl for Cast {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let session = SessionParameters::of(&args.config_options);
-        let exactly = |array: &ArrayRef| -> Result<ArrayRef> {
+        let resting = |array: &ArrayRef| -> Result<ArrayRef> {
             let array = cast(array, &self.target, session, self.misfit)?;
             // A time may come with another zone than the session's to show it in.
-            if array.data_type() == &self.to { Ok(array) } else { Ok(arrow_cast(&array, &self.to)?) }
+            if array.data_type() == &self.to { Ok(array) } else { Ok(exactly(&array, &self.to)?) }
         };
         match &args.args[0] {
-            ColumnarValue::Array(array) => Ok(ColumnarValue::Array(exactly(array)?)),
+            ColumnarValue::Array(array) => Ok(ColumnarValue::Array(resting(array)?)),
             ColumnarValue::Scalar(value) => {
-                let array = exactly(&value.to_array()?)?;
+                let array = resting(&value.to_array()?)?;
                 Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?))
             }
         }
