@@ -1,9 +1,8 @@
 -- One row per audience and upcoming programme, with everything that speaks for it.
 select
   a.affinity,
-  u.program_id,
   p.title,
-  u.next_start_at,
+  u.*,
   coalesce(b.bookmarks, 0) as bookmarks,
   coalesce(r.rating, 0) as rating,
   coalesce(c.celebrity_points, 0) as celebrity_points,

@@ -3,8 +3,7 @@ with watched as (
   select w.user_id, a.affinity, sum(least(w.duration, {{ longest_watch }})) as seconds
   from dw.fact_watch as w
   join external_sources.daily_prog_affinity as a on a.program_id = w.program_id
-  where w.date_day >= current_date - {{ watch_days }}
-    and w.date_day < current_date
+  where {{ last_days('date_day', watch_days) }}
   group by w.user_id, a.affinity
 ),
 everyone as (

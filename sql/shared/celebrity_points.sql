@@ -1,11 +1,6 @@
 -- Followers of everyone credited on the programme or on one of its episodes; each person counts once.
 with credits as (
-  select program_id, person_id
-  from backend.rel_program_person
-  union
-  select e.program_id, r.person_id
-  from backend.rel_episode_person as r
-  join backend.episode as e on e.id = r.episode_id
+  {{ credits() }}
 ),
 followers as (
   select person_id, count(*) as followers

@@ -1,0 +1,4 @@
+-- What programmes say of themselves.
+select id as program_id, synopsis
+from backend.program
+where trim(synopsis) <> ''
