@@ -23,6 +23,7 @@ mod render;
 mod run;
 mod runs;
 mod schema;
+mod test;
 mod validate;
 
 mod sql;
@@ -158,6 +159,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Find everything that is wrong with jobs without looking at data
     Validate(validate::Validate),
+    /// Run the unit tests of jobs, in memory on the rows that they give
+    Test(test::Test),
     /// Show the SQL of a step as the backend gets it
     Render(render::Render),
     /// Draw which step reads which
@@ -186,6 +189,7 @@ impl Command {
             Self::Run(command) => command.run(globals),
             Self::Plan(command) => command.run(globals),
             Self::Validate(command) => command.run(globals),
+            Self::Test(command) => command.run(globals),
             Self::Render(command) => command.run(globals),
             Self::Graph(command) => command.run(globals),
             Self::Lineage(command) => command.run(globals),

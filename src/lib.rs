@@ -87,6 +87,9 @@ pub mod run;
 /// SQL statements of one session, DDL and DML included, over its tables.
 pub mod session;
 
+/// Unit tests of jobs: given rows in, expected rows out.
+pub mod unit;
+
 /// How results and problems look.
 pub mod report;
 

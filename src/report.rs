@@ -12,6 +12,9 @@ pub mod snippet;
 /// Graphs of steps.
 pub mod graph;
 
+/// Outcomes of unit tests.
+pub mod unit;
+
 /// A run for people.
 mod console;
 

@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, has_errors};
 use crate::name::{TableName, nearest};
 use crate::project;
 use crate::source::Location;
-use crate::template::Variables;
+use crate::template::{Variable, Variables};
 use crate::text::{SourceFile, Span, Spanned};
 
 /// The keys of `pipe.yaml`.
@@ -190,6 +190,20 @@ impl Local {
 }
 
 impl Settings {
+    /// What templates are told of a run at this instant: `run.date`, `run.at` and `target`.
+    pub fn facts(&self, clock: DateTime<Utc>) -> Variables {
+        let zone: chrono_tz::Tz = self.timezone.parse().unwrap_or(chrono_tz::UTC);
+        let local = clock.with_timezone(&zone);
+        let run = [
+            ("date".to_owned(), Variable::Date(local.format("%Y-%m-%d").to_string())),
+            ("at".to_owned(), Variable::Timestamp(local.format("%Y-%m-%d %H:%M:%S").to_string())),
+        ];
+        let mut facts = Variables::default();
+        facts.insert("run", Variable::Map(run.into_iter().collect()));
+        facts.insert("target", Variable::Text(self.target.name.clone()));
+        facts
+    }
+
     /// The project's folder: the one named, or the nearest at or above this one.
     pub fn root(flags: &Flags, environment: &Environment) -> Result<PathBuf, Vec<Diagnostic>> {
         let named = flags.project_dir.clone().or_else(|| environment.get("PIPE_PROJECT_DIR").map(PathBuf::from));

@@ -5,7 +5,7 @@
 pub mod source;
 
 /// Rows in the place of schemas.
-mod swap;
+pub(crate) mod swap;
 
 /// Results held for their readers.
 mod shared;
@@ -36,6 +36,7 @@ use crate::opaque::Opaque;
 use crate::plan::{Hash, InputTable, Origin, PlannedStep, PlannedTransform, Query, StepId, Work, step::columns_text};
 use crate::transform::Context;
 use crate::warehouse::{self, Change, Reservation, Snapshot, Staged, StoredColumn, Warehouse};
+pub(crate) use shared::fitted;
 use source::{Marks, Sources};
 
 /// The tables of a local target: what is published and what is read where it lies.
@@ -340,7 +341,7 @@ fn of_warehouse(error: warehouse::Error) -> BackendError {
 }
 
 /// What DataFusion says, and what to do about it.
-fn failed(error: DataFusionError) -> BackendError {
+pub(crate) fn failed(error: DataFusionError) -> BackendError {
     if let Some(known) = own(&error) {
         return known.clone();
     }

@@ -14,7 +14,6 @@ use crate::name::{Name, nearest};
 use crate::plan::{self, Contracts, Plan, Resolved, Scope, StepId};
 use crate::project::Project;
 use crate::settings::{BackendSettings, Environment, Flags, Local, Moment, Settings, instant};
-use crate::template::{Variable, Variables};
 
 /// What changes a job's meaning from the command line.
 #[derive(Clone, Debug, Default, Args)]
@@ -70,15 +69,7 @@ impl Loaded {
     }
 
     fn expand(&mut self) {
-        let mut facts = Variables::default();
-        let zone: chrono_tz::Tz = self.settings.timezone.parse().unwrap_or(chrono_tz::UTC);
-        let local = self.clock.with_timezone(&zone);
-        let run = [
-            ("date".to_owned(), Variable::Date(local.format("%Y-%m-%d").to_string())),
-            ("at".to_owned(), Variable::Timestamp(local.format("%Y-%m-%d %H:%M:%S").to_string())),
-        ];
-        facts.insert("run", Variable::Map(run.into_iter().collect()));
-        facts.insert("target", Variable::Text(self.settings.target.name.clone()));
+        let facts = self.settings.facts(self.clock);
         let (jobs, more) = self.project.expanded(&self.settings.variables, &facts);
         self.jobs = jobs.into_values().collect();
         self.problems.extend(more);
@@ -180,14 +171,14 @@ impl Loaded {
     }
 }
 
-fn in_named_file(problem: &Diagnostic, named: &[String]) -> bool {
+pub(super) fn in_named_file(problem: &Diagnostic, named: &[String]) -> bool {
     let Some(span) = &problem.span else { return true };
     let stem = span.file.path().file_stem().unwrap_or_default().to_string_lossy();
     named.iter().any(|named| Path::new(named).file_stem().is_some_and(|name| name.to_string_lossy() == stem))
 }
 
 /// The columns of the contracts, for binding.
-fn contracts(project: &Project) -> Contracts {
+pub(super) fn contracts(project: &Project) -> Contracts {
     let columns = |contract: &crate::source::Contract| {
         let column = |column: &crate::job::ColumnContract| {
             let sql_type = column.column_type.as_ref()?.value.sql_type;

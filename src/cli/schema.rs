@@ -9,12 +9,13 @@ use crate::job::keys::JOB;
 use crate::settings::keys::SETTINGS_SCHEMA;
 use crate::settings::{Environment, Flags, Settings};
 use crate::source::SCHEMA;
+use crate::unit::keys::SUITE;
 use crate::yaml::schema;
 
 /// Arguments of `pipe schema`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  pipe schema             write the three schemas into the project's folder `schemas/`
+  pipe schema             write the schemas into the project's folder `schemas/`
   pipe schema job         print the schema of job files
 
 A job file finds its schema by its first line:
@@ -34,16 +35,19 @@ pub(super) enum Kind {
     Pipe,
     /// The contracts of source tables: `schemas/*.yaml`
     Contract,
+    /// Unit tests of jobs: `tests/jobs/*.yaml`
+    Test,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Job, Self::Pipe, Self::Contract];
+    const ALL: [Self; 4] = [Self::Job, Self::Pipe, Self::Contract, Self::Test];
 
     fn file(self) -> &'static str {
         match self {
             Self::Job => "job.schema.json",
             Self::Pipe => "pipe.schema.json",
             Self::Contract => "contract.schema.json",
+            Self::Test => "test.schema.json",
         }
     }
 
@@ -52,6 +56,7 @@ impl Kind {
             Self::Job => schema::document(self.file(), "A job of pipe", &JOB),
             Self::Pipe => schema::document(self.file(), "The settings of a pipe project", &SETTINGS_SCHEMA),
             Self::Contract => schema::document(self.file(), "Contracts of source tables", &SCHEMA),
+            Self::Test => schema::document(self.file(), "Unit tests of a job of pipe", &SUITE),
         };
         format!("{document:#}\n")
     }

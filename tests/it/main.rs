@@ -7,5 +7,6 @@ mod project;
 mod reference;
 mod run;
 mod sql;
+mod unit;
 mod warehouse;
 mod wrong;

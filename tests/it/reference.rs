@@ -11,6 +11,7 @@ fn sections() -> Vec<(&'static str, String)> {
         ("keys of a job", reference::keys(&pipe::job::keys::JOB)),
         ("keys of pipe.yaml", reference::keys(&pipe::settings::keys::SETTINGS_SCHEMA)),
         ("keys of a contract", reference::keys(&pipe::source::SCHEMA)),
+        ("keys of a file of unit tests", reference::keys(&pipe::unit::keys::SUITE)),
         ("functions", reference::functions()),
     ]
 }

@@ -103,7 +103,7 @@ fn spill_writer(file: &dyn SpillFile, schema: &SchemaRef) -> Result<StreamWriter
 }
 
 /// The batch under the schema that the step's readers were bound against.
-fn fitted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, DataFusionError> {
+pub(crate) fn fitted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, DataFusionError> {
     let columns = batch.columns().iter().zip(schema.fields());
     let columns: Result<Vec<ArrayRef>, _> = columns
         .map(|(column, field)| match column.data_type() == field.data_type() {

@@ -17,7 +17,7 @@ use crate::plan::{InputTable, Origin};
 
 /// What an input stands for.
 #[derive(Clone)]
-pub(super) enum Rows {
+pub(crate) enum Rows {
     Table(Arc<dyn TableProvider>),
     Plan(Opaque<LogicalPlan>),
 }
@@ -26,7 +26,7 @@ impl Embedded {
     /// The plan with rows in the place of every input.
     pub(super) async fn with_rows(&self, plan: &Opaque<LogicalPlan>) -> Result<Opaque<LogicalPlan>, BackendError> {
         let mut rows: HashMap<Origin, Rows> = HashMap::new();
-        for table in inputs(plan)? {
+        for table in inputs(plan).map_err(failed)? {
             if let Entry::Vacant(place) = rows.entry(table.origin.clone()) {
                 place.insert(self.rows(&table).await?);
             }
@@ -35,7 +35,8 @@ impl Embedded {
     }
 }
 
-fn swapped(plan: &LogicalPlan, rows: &HashMap<Origin, Rows>) -> Result<LogicalPlan, DataFusionError> {
+/// The plan with these rows in the place of its inputs.
+pub(crate) fn swapped(plan: &LogicalPlan, rows: &HashMap<Origin, Rows>) -> Result<LogicalPlan, DataFusionError> {
     let swapped = plan.clone().transform_up_with_subqueries(|node| match node {
         LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<InputTable>() {
             Some(table) => match rows.get(&table.origin) {
@@ -50,7 +51,7 @@ fn swapped(plan: &LogicalPlan, rows: &HashMap<Origin, Rows>) -> Result<LogicalPl
 }
 
 /// The inputs that a plan reads, in subqueries too.
-fn inputs(plan: &LogicalPlan) -> Result<Vec<InputTable>, BackendError> {
+pub(crate) fn inputs(plan: &LogicalPlan) -> Result<Vec<InputTable>, DataFusionError> {
     let mut tables = Vec::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
@@ -59,8 +60,7 @@ fn inputs(plan: &LogicalPlan) -> Result<Vec<InputTable>, BackendError> {
             tables.push(table.clone());
         }
         Ok(TreeNodeRecursion::Continue)
-    })
-    .map_err(failed)?;
+    })?;
     Ok(tables)
 }
 
