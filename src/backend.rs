@@ -43,6 +43,8 @@ pub struct Attempt {
     pub number: u32,
     /// What becomes of the result.
     pub keep: Keep,
+    /// Whether what the step published before does not count.
+    pub afresh: bool,
     /// Set when the run is interrupted or the time is over; dropping the future must stop the work as well.
     pub cancel: CancellationToken,
 }

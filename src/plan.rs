@@ -10,6 +10,9 @@ pub mod fingerprint;
 /// A step as the plan knows it.
 pub mod step;
 
+/// A transform's parameters, their templates filled in.
+mod parameters;
+
 /// Names → what they mean.
 pub mod resolve;
 

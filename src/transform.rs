@@ -59,8 +59,14 @@ mod train;
 /// The best items for each user.
 mod recommend;
 
+/// What to train with and what to test with.
+mod split;
+
 /// How good recommendations were.
 mod evaluate;
+
+#[cfg(test)]
+mod same;
 
 #[cfg(test)]
 mod testing;
@@ -69,18 +75,32 @@ mod testing;
 mod tests;
 
 /// The kinds of transform, as keys of a step.
-pub const KINDS: &[Key] = &[
-    Key::new("rank", Shape::Record(&rank::RECORD), "the best rows of each partition by a score that may blend columns")
-        .example("{input: candidates, partition_by: [user_id], score: rating, top: 30}"),
-    Key::new("affinity", Shape::Record(&affinity::RECORD), "how much each user likes each item, from events")
+pub static KINDS: [Key; 7] = [
+    Key::new(
+        "rank",
+        Shape::Record(&rank::RECORD),
+        "The best rows of each partition by a score that may blend columns.",
+    )
+    .example("{input: candidates, partition_by: [user_id], score: rating, top: 30}"),
+    Key::new("affinity", Shape::Record(&affinity::RECORD), "How much each user likes each item, from events.")
         .example("{input: dw.fact_watch, user: user_id, item: program_id, time: real_start_at, half_life: 30d}"),
-    Key::new("similarity", Shape::Record(&similarity::RECORD), "the most similar items of each item, or tags of texts")
-        .example("{input: user_affinity, user: user_id, item: program_id, metric: jaccard, top: 20}"),
-    Key::new("train", Shape::Record(&train::RECORD), "the EASE model of items, from what users did")
+    Key::new(
+        "similarity",
+        Shape::Record(&similarity::RECORD),
+        "The most similar items of each item, or tags of texts.",
+    )
+    .example("{input: user_affinity, user: user_id, item: program_id, metric: jaccard, top: 20}"),
+    Key::new("train", Shape::Record(&train::RECORD), "The EASE model of items, from what users did.")
         .example("{input: user_affinity, user: user_id, item: program_id, value: affinity}"),
-    Key::new("recommend", Shape::Record(&recommend::RECORD), "the best items for each user by a model or a similarity")
-        .example("{input: user_affinity, user: user_id, item: program_id, value: affinity, model: ease, top: 20}"),
-    Key::new("evaluate", Shape::Record(&evaluate::RECORD), "how well recommendations met what users did afterwards")
+    Key::new(
+        "recommend",
+        Shape::Record(&recommend::RECORD),
+        "The best items for each user by a model or a similarity.",
+    )
+    .example("{input: user_affinity, user: user_id, item: program_id, value: affinity, model: ease, top: 20}"),
+    Key::new("split", Shape::Record(&split::RECORD), "A history cut into rows to train with and rows to test with.")
+        .example("{input: dw.fact_watch, user: user_id, item: program_id, time: real_start_at}"),
+    Key::new("evaluate", Shape::Record(&evaluate::RECORD), "How well recommendations met what users did afterwards.")
         .example("{input: recommendations, truth: held_out, user: user_id, item: program_id, k: [10]}"),
 ];
 
@@ -97,6 +117,8 @@ pub enum Transform {
     Train(Box<train::Train>),
     /// Items for users.
     Recommend(Box<recommend::Recommend>),
+    /// A history in two parts.
+    Split(Box<split::Split>),
     /// Figures of quality.
     Evaluate(Box<evaluate::Evaluate>),
 }
@@ -108,12 +130,12 @@ pub struct Context {
     pub now: i64,
 }
 
-/// Where an output column comes from: the index of the input, and the column there.
+/// Where an output column comes from: the index of the input, and the column of its query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The input, as an index into [`Transform::inputs`].
     pub input: usize,
-    /// Its column.
+    /// A column of [`Transform::query`].
     pub column: Name,
 }
 
@@ -166,7 +188,8 @@ impl Transform {
             "similarity" => Self::Similarity(Box::new(similarity::Similarity::read(node, problems))),
             "train" => Self::Train(Box::new(train::Train::read(node, problems))),
             "recommend" => Self::Recommend(Box::new(recommend::Recommend::read(node))),
-            "evaluate" => Self::Evaluate(Box::new(evaluate::Evaluate::read(node))),
+            "split" => Self::Split(Box::new(split::Split::read(node, problems))),
+            "evaluate" => Self::Evaluate(Box::new(evaluate::Evaluate::read(node, problems))),
             "affinity" => Self::Affinity(Box::new(affinity::Affinity::read(node, problems))),
             _ => return None,
         };
@@ -196,6 +219,26 @@ impl Transform {
         self.form().query(input, inputs)
     }
 
+    /// The input, by index, that may be the step's own earlier result.
+    pub fn earlier(&self) -> Option<usize> {
+        self.form().earlier()
+    }
+
+    /// The columns of an earlier result, from those of the other inputs.
+    pub fn earlier_columns(&self, inputs: &[&[Column]]) -> Vec<Column> {
+        self.form().earlier_columns(inputs)
+    }
+
+    /// The author's SQL expressions in the query of an input, in their order there.
+    pub fn expressions(&self, input: usize) -> Vec<&Spanned<String>> {
+        self.form().expressions(input)
+    }
+
+    /// Whether its rows depend on the run's instant, beyond what its expressions ask for.
+    pub fn reads_now(&self) -> bool {
+        self.form().reads_now()
+    }
+
     /// A kernel for inputs whose queries give these schemas.
     pub fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel> {
         self.form().kernel(schemas, context)
@@ -216,6 +259,7 @@ impl Transform {
             Self::Similarity(_) => "similarity",
             Self::Train(_) => "train",
             Self::Recommend(_) => "recommend",
+            Self::Split(_) => "split",
             Self::Evaluate(_) => "evaluate",
         }
     }
@@ -227,6 +271,7 @@ impl Transform {
             Self::Similarity(similarity) => similarity.as_ref(),
             Self::Train(train) => train.as_ref(),
             Self::Recommend(recommend) => recommend.as_ref(),
+            Self::Split(split) => split.as_ref(),
             Self::Evaluate(evaluate) => evaluate.as_ref(),
         }
     }
@@ -250,8 +295,28 @@ trait Form {
     fn output(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> Vec<Column>;
     fn lineage(&self, inputs: &[&[Column]]) -> Vec<Vec<Origin>>;
     fn query(&self, input: usize, inputs: &[&[Column]]) -> String;
+    fn expressions(&self, _input: usize) -> Vec<&Spanned<String>> {
+        Vec::new()
+    }
+    fn reads_now(&self) -> bool {
+        false
+    }
+    fn earlier(&self) -> Option<usize> {
+        None
+    }
+    fn earlier_columns(&self, _inputs: &[&[Column]]) -> Vec<Column> {
+        Vec::new()
+    }
     fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel>;
     fn sql(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String;
+}
+
+/// A kernel of a transform whose query for the first input is all there is to do.
+fn same_rows(schemas: Vec<SchemaRef>) -> Box<dyn Kernel> {
+    Collect::boxed(schemas, |mut inputs| {
+        let rows = inputs.swap_remove(0);
+        Ok(Outcome { schema: rows.schema, batches: rows.batches, dropped: Vec::new() })
+    })
 }
 
 /// Holds all rows, and computes with them at the end.

@@ -152,6 +152,20 @@ impl Node {
         self.map()?.get(key).filter(|node| node.value != Value::Null)
     }
 
+    /// The value on one line, as flow YAML: equal values give equal texts.
+    pub fn flow(&self) -> String {
+        match &self.value {
+            Value::Null => "null".to_owned(),
+            Value::Text(text) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+            Value::Boolean(_) | Value::Number(_) => self.scalar().unwrap_or_default().to_owned(),
+            Value::List(items) => format!("[{}]", items.iter().map(Self::flow).collect::<Vec<_>>().join(", ")),
+            Value::Map(mapping) => {
+                let entry = |entry: &Entry| format!("{}: {}", entry.key.value, entry.value.flow());
+                format!("{{{}}}", mapping.entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
     /// What it is, for messages: `a list`, `text`.
     pub fn kind(&self) -> &'static str {
         match self.value {

@@ -13,14 +13,14 @@ mod shared;
 /// Executing plans, and writing what they give.
 mod execute;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
-use datafusion::datasource::TableProvider;
+use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -114,6 +114,8 @@ pub struct Embedded {
     snapshot: RwLock<Snapshot>,
     reserved: Mutex<Option<Reservation>>,
     held: Mutex<HashMap<StepId, Held>>,
+    /// Tables that their steps compute from nothing in this run.
+    afresh: Mutex<HashSet<TableName>>,
 }
 
 impl Embedded {
@@ -122,7 +124,8 @@ impl Embedded {
         let zone = SessionParameters::of(dialect.state().config_options()).timezone.clone();
         let snapshot = RwLock::new(tables.warehouse.snapshot().map_err(of_warehouse)?);
         let state = Opaque::new(executing(dialect, &limits)?);
-        Ok(Self { tables, state, zone, limits, snapshot, reserved: Mutex::default(), held: Mutex::default() })
+        let (reserved, held, afresh) = Default::default();
+        Ok(Self { tables, state, zone, limits, snapshot, reserved, held, afresh })
     }
 
     /// Keeps other runs from publishing these tables until this one is over.
@@ -154,11 +157,21 @@ impl Embedded {
                 }
             }
             Origin::Table(name) => name,
+            Origin::Own(name) => return Ok(swap::Rows::Table(self.earlier(name, table)?)),
         };
         if let Some(source) = self.tables.sources.get(name) {
             return Ok(swap::Rows::Table(source.provider(name, &self.state, &self.zone).await?));
         }
         self.stored(name, table).map(swap::Rows::Table)
+    }
+
+    /// What a step published before under its present columns; no rows where there is nothing such, or it does not count.
+    fn earlier(&self, name: &TableName, table: &InputTable) -> Result<Arc<dyn TableProvider>, BackendError> {
+        let afresh = self.afresh.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
+        match self.stored(name, table) {
+            Ok(stored) if !afresh => Ok(stored),
+            _ => Ok(Arc::new(MemTable::try_new(Arc::clone(&table.schema), vec![Vec::new()]).map_err(failed)?)),
+        }
     }
 
     fn stored(&self, name: &TableName, expected: &InputTable) -> Result<Arc<dyn TableProvider>, BackendError> {
@@ -270,6 +283,9 @@ impl Backend for Embedded {
     }
 
     async fn build(&self, step: &PlannedStep, attempt: &Attempt) -> Result<Built, BackendError> {
+        if let Some(name) = step.publish.as_ref().filter(|_| attempt.afresh) {
+            self.afresh.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        }
         match &step.work {
             Work::Query(query) => self.build_query(step, query, &attempt.keep).await,
             Work::Transform(work) => self.build_transform(step, work, &attempt.keep).await,

@@ -92,6 +92,7 @@ pub(super) fn drawn(plan: &Plan, wanted: &[Name], steps_only: bool) -> Drawn {
             let (key, table) = match &input.origin {
                 Origin::Step(id, table) => (id.to_string(), table.clone()),
                 Origin::Table(name) => (name.lower(), Some(name.clone())),
+                Origin::Own(_) => continue,
             };
             let read = match (places.get(&key), table) {
                 (Some(read), _) => *read,

@@ -269,6 +269,7 @@ pub(super) fn state(
         names.extend(step.inputs.iter().chain(tested).filter_map(|input| match &input.origin {
             Origin::Table(name) => Some(name.clone()),
             Origin::Step(_, published) => published.clone(),
+            Origin::Own(_) => None,
         }));
     }
     let names: Vec<TableName> = names.into_iter().collect();

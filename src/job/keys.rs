@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::job::check;
 use crate::name::TableName;
 use crate::rule::read::{COLUMN, TESTS};
+use crate::transform;
 use crate::yaml::shape::{Form, Key, Record, Shape};
 
 /// A name of a job or step.
@@ -84,25 +85,26 @@ pub static COLUMNS: Shape = Shape::Names {
     value: &Shape::Optional(&Shape::Either(&[Shape::Form(&TYPE), Shape::Record(&COLUMN_RECORD)])),
 };
 
-/// The kinds of step beside SQL: the parameters of each are the transform's own to read.
-pub static TRANSFORMS: [Key; 8] = [
-    Key::new("rank", Shape::Any, "Scores, orders and cuts the rows of each partition."),
-    Key::new("affinity", Shape::Any, "How much each user likes each item, from what they did and when."),
-    Key::new("similarity", Shape::Any, "The most similar items of each item."),
-    Key::new("train", Shape::Any, "Fits a model and keeps it under a version."),
-    Key::new("recommend", Shape::Any, "Scores items for users with a model or a similarity."),
-    Key::new("evaluate", Shape::Any, "Measures recommendations against what users did."),
+/// The kinds of step that read or write outside the target.
+static TRANSFERS: [Key; 2] = [
     Key::new("load", Shape::Any, "Reads files or another database into a table."),
     Key::new("export", Shape::Any, "Writes a result to files or another database."),
 ];
 
 const SQL: Key = Key::new("sql", Shape::Text, "The query: SQL, or the path of its file under `sql/`. Without it, and without another kind, it is `sql/<job>/<step>.sql`.").example("select 1 as one");
 
-static KINDS: [Key; 9] = {
-    let mut kinds = [SQL; 9];
+/// The kinds of step: SQL, the built-in transforms, then what reads or writes outside.
+static KINDS: [Key; 1 + transform::KINDS.len() + TRANSFERS.len()] = {
+    let mut kinds = [SQL; 1 + transform::KINDS.len() + TRANSFERS.len()];
     let mut at = 0;
-    while at < TRANSFORMS.len() {
-        kinds[at + 1] = TRANSFORMS[at];
+    while at < transform::KINDS.len() {
+        let kind = &transform::KINDS[at];
+        kinds[at + 1] = Key { shape: Shape::Template(&kind.shape), ..*kind };
+        at += 1;
+    }
+    at = 0;
+    while at < TRANSFERS.len() {
+        kinds[1 + transform::KINDS.len() + at] = TRANSFERS[at];
         at += 1;
     }
     kinds

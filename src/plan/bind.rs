@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
 
 use super::resolve::{Contracts, Resolved, TestText, Text, moved};
-use super::step::{Input, InputTable, Origin, PlannedTransform, Query, Work};
+use super::step::{Input, InputTable, Origin, PlannedStep, PlannedTransform, Query, Work};
 use super::{Plan, StepId};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::session::SessionParameters;
@@ -18,6 +18,7 @@ use crate::dialect::{Column, Dialect, Statement, Tables};
 use crate::job::Step;
 use crate::name::{Name, TableName, nearest};
 use crate::opaque::Opaque;
+use crate::text::derived::{Derived, Part};
 use crate::text::{SourceFile, Span, Spanned};
 use crate::transform::Transform;
 
@@ -101,7 +102,7 @@ impl Binder<'_> {
                     let schema = self.schemas.get(id)?.clone();
                     Arc::new(InputTable { origin: input.origin.clone(), schema })
                 }
-                Origin::Table(name) => self.source(name)?,
+                Origin::Table(name) | Origin::Own(name) => self.source(name)?,
             };
             named.insert(input.name.value.clone(), table);
         }
@@ -166,7 +167,10 @@ impl Binder<'_> {
         if planned.inputs.len() != names.len() {
             return None;
         }
-        let tables = self.named(&planned.inputs)?;
+        let others: Vec<Input> =
+            planned.inputs.iter().filter(|i| !matches!(i.origin, Origin::Own(_))).cloned().collect();
+        let mut tables = self.named(&others)?;
+        self.earlier(planned, transform, &mut tables);
         let of_input = |input: &Input| tables.0.get(&input.name.value).map(|table| columns_of(&table.schema));
         let inputs: Option<Vec<Vec<Column>>> = planned.inputs.iter().map(of_input).collect();
         let inputs = inputs?;
@@ -180,31 +184,47 @@ impl Binder<'_> {
         };
         let mut queries = Vec::new();
         for (input, name) in names.iter().enumerate() {
-            queries.push(self.input_query(transform.query(input, &slices), &name.span, &tables)?);
+            let sql = transform.query(input, &slices);
+            queries.push(self.input_query(&sql, &name.span, &transform.expressions(input), &tables)?);
         }
         self.contract(&columns, step);
-        let origins = transform.lineage(&slices);
-        let origin = |from: &crate::transform::Origin| {
-            planned.inputs.get(from.input).map(|input| (input.origin.clone(), from.column.clone()))
-        };
-        let lineage = origins.iter().map(|origins| origins.iter().filter_map(origin).collect()).collect();
         let now = i64::try_from(now).unwrap_or(i64::MAX);
-        let work = Work::Transform(PlannedTransform { transform: transform.clone(), queries, lineage, now });
+        let (lineage, sql) = (transform.lineage(&slices), transform.sql(&slices));
+        let work = Work::Transform(PlannedTransform { transform: transform.clone(), queries, lineage, sql, now });
         Some(Bound { work, schema: schema_of(&columns, &self.zone), columns })
     }
 
-    /// A query that a transform made for one of its inputs, whose problems are told at the input's name.
-    fn input_query(&mut self, sql: String, place: &Span, tables: &Named) -> Option<Query> {
-        let source = SourceFile::new(place.file.path(), sql.clone());
-        let statement = match crate::dialect::parse(&source) {
+    /// Adds the step's own earlier result, whose columns follow from the other inputs.
+    fn earlier(&self, planned: &PlannedStep, transform: &Transform, tables: &mut Named) {
+        let Some(input) = planned.inputs.iter().find(|input| matches!(input.origin, Origin::Own(_))) else { return };
+        let of_input = |input: &Input| tables.0.get(&input.name.value).map(|table| columns_of(&table.schema));
+        let columns: Vec<Vec<Column>> = planned.inputs.iter().map(|i| of_input(i).unwrap_or_default()).collect();
+        let slices: Vec<&[Column]> = columns.iter().map(Vec::as_slice).collect();
+        let schema = schema_of(&transform.earlier_columns(&slices), &self.zone);
+        let table = InputTable { origin: input.origin.clone(), schema };
+        tables.0.insert(input.name.value.clone(), Arc::new(table));
+    }
+
+    /// A query that a transform made for one of its inputs. Its problems are told where the author wrote the
+    /// expression that they are in, else at the input's name.
+    fn input_query(
+        &mut self,
+        sql: &str,
+        place: &Span,
+        expressions: &[&Spanned<String>],
+        tables: &Named,
+    ) -> Option<Query> {
+        let derived = led_back(sql, place, expressions);
+        let statement = match crate::dialect::parse(derived.source()) {
             Ok(mut statements) => statements.pop()?,
             Err(problems) => {
-                self.problems.extend(problems.into_iter().map(|problem| moved(problem, &|_| place.clone())));
+                let place = |span: &Span| derived.origin(span);
+                self.problems.extend(problems.into_iter().map(|problem| moved(problem, &place)));
                 return None;
             }
         };
-        let plan = self.statement(&statement, tables, &|_| place.clone())?;
-        Some(Query { sql, plan: Opaque::new(plan) })
+        let plan = self.statement(&statement, tables, &|span| derived.origin(span))?;
+        Some(Query { sql: sql.to_owned(), plan: Opaque::new(plan) })
     }
 
     /// The plan with every column in the type that its values rest in.
@@ -289,6 +309,24 @@ impl Binder<'_> {
         let plan = self.statement(&text.statement, &tables, &|_| text.test.span.clone())?;
         Some(Query { sql: text.statement.text().to_owned(), plan: Opaque::new(plan) })
     }
+}
+
+/// A generated query with the way back: an author's expression stands on lines of its own in it.
+fn led_back(sql: &str, place: &Span, expressions: &[&Spanned<String>]) -> Derived {
+    let mut parts = vec![Part { start: 0, origin: place.clone(), copied: false }];
+    let mut from = 0;
+    for expression in expressions {
+        let Some(found) = sql[from..].find(&format!("(\n{}\n)", expression.value)) else { continue };
+        let start = from + found + 2;
+        from = start + expression.value.len();
+        let written = expression.span.text().find(&expression.value);
+        let origin = written.map(|at| expression.span.inside(at..at + expression.value.len()));
+        let copied = origin.is_some();
+        parts.push(Part { start, origin: origin.unwrap_or_else(|| expression.span.clone()), copied });
+        // What goes wrong at the closing parenthesis is wrong at the end of the expression.
+        parts.push(Part { start: from + "\n)".len(), origin: place.clone(), copied: false });
+    }
+    Derived::new(SourceFile::new(place.file.path(), sql), parts)
 }
 
 fn missing(name: &Spanned<Name>, columns: &[Column], step: &Name) -> Diagnostic {

@@ -149,6 +149,8 @@ impl Decider<'_> {
         let tested = step.tests.iter().flat_map(|test| &test.inputs);
         for input in step.inputs.iter().chain(tested) {
             match &input.origin {
+                // What a step adds to is no reason to run again.
+                Origin::Own(_) => {}
                 Origin::Step(id, _) if *id == step.id => {}
                 Origin::Step(id, published) => {
                     let Some(before) = self.plan.position(id) else { continue };
@@ -176,7 +178,7 @@ impl Decider<'_> {
     fn definition(&self, step: &PlannedStep) -> String {
         let sql = normalise(step.sql());
         let (day, instant) = &self.state.clock;
-        let clock = match Clock::read_by(&sql) {
+        let clock = match Clock::read_by(&sql).max(step.clock) {
             Clock::Unread => "",
             Clock::Day => day,
             Clock::Instant => instant,

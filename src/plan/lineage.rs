@@ -8,9 +8,10 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchemaRef, JoinType};
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, TableScan};
 
-use super::step::{InputTable, Origin, PlannedStep, Work};
+use super::step::{InputTable, Origin, PlannedStep, PlannedTransform, Work};
 use super::{Plan, StepId};
 use crate::name::Name;
+use crate::transform;
 
 /// A column of a step's result, or of a table from outside the plan.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,13 +37,21 @@ pub struct Lineage {
 pub fn lineage(step: &PlannedStep) -> Lineage {
     match &step.work {
         Work::Query(query) => of_plan(&query.plan),
-        Work::Transform(transform) => {
-            let refs =
-                |origins: &Vec<(Origin, Name)>| origins.iter().map(|(from, name)| reference(from, name)).collect();
-            Lineage { columns: transform.lineage.iter().map(refs).collect(), rows: BTreeSet::new() }
-        }
+        Work::Transform(transform) => of_transform(transform),
         Work::Broken => Lineage::default(),
     }
+}
+
+/// A transform's columns come from those of its queries, and these from what the queries read.
+fn of_transform(transform: &PlannedTransform) -> Lineage {
+    let queries: Vec<Lineage> = transform.queries.iter().map(|query| of_plan(&query.plan)).collect();
+    let behind = |from: &transform::Origin| -> BTreeSet<ColumnRef> {
+        let fields = transform.queries.get(from.input).map(|query| query.plan.schema().fields());
+        let at = fields.and_then(|fields| fields.iter().position(|field| field.name() == from.column.as_str()));
+        at.and_then(|at| queries[from.input].columns.get(at).cloned()).unwrap_or_default()
+    };
+    let columns = transform.lineage.iter().map(|origins| origins.iter().flat_map(behind).collect()).collect();
+    Lineage { columns, rows: queries.iter().flat_map(|query| query.rows.iter().cloned()).collect() }
 }
 
 /// All columns, of steps and tables at any distance, that a column is computed from: (distance, column).
@@ -68,7 +77,7 @@ fn walk(plan: &Plan, step: usize, column: usize, depth: usize, found: &mut Vec<(
 fn reference(origin: &Origin, column: &Name) -> ColumnRef {
     let (table, step) = match origin {
         Origin::Step(id, _) => (id.to_string(), Some(id.clone())),
-        Origin::Table(name) => (name.lower(), None),
+        Origin::Table(name) | Origin::Own(name) => (name.lower(), None),
     };
     ColumnRef { table, step, column: column.clone() }
 }

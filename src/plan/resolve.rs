@@ -4,8 +4,9 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::fingerprint::Clock;
 use super::step::{Input, Origin, Patience, PlannedStep, PlannedTest, Work};
-use super::{Node, Plan, StepId};
+use super::{Node, Plan, StepId, parameters};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::{self, Column, Statement};
 use crate::job::{Job, Materialization, Step, StepKind};
@@ -154,13 +155,24 @@ impl<'a, 's> Resolver<'a, 's> {
         let text = match &step.kind {
             StepKind::Sql(sql) => self.text(job, step, sql),
             StepKind::Transform { name, parameters } => {
-                transform = Transform::parse(&name.value, parameters, &mut self.problems).map(Arc::new);
-                planned.text = format!("{}: {}", name.value, parameters.span.text());
+                let (templates, variables) = (self.scope.templates, job.variables_of(step));
+                let read = parameters::read(&name.value, parameters, templates, &variables, &mut self.problems);
+                if let Some((read, filled)) = read {
+                    planned.text = format!("{}: {}", name.value, filled.flow());
+                    planned.clock = if read.reads_now() { Clock::Instant } else { Clock::Unread };
+                    transform = Some(Arc::new(read));
+                }
                 None
             }
         };
         if let Some(transform) = &transform {
             planned.inputs = self.named_inputs(job, step, transform.inputs());
+            let earlier = transform.earlier().and_then(|at| planned.inputs.get_mut(at));
+            if let (Some(input), Some(table)) = (earlier, &planned.publish)
+                && matches!(&input.origin, Origin::Step(read, _) if *read == id)
+            {
+                input.origin = Origin::Own(table.clone());
+            }
         }
         planned.promise = promise(step);
         if let Some(text) = &text {
@@ -385,6 +397,11 @@ fn told(plan: &Plan, cycle: &[(Node, Option<Span>)]) -> Diagnostic {
 }
 
 impl Resolved<'_> {
+    /// Whether a step is a built-in transform, by index.
+    pub fn is_transform(&self, at: usize) -> bool {
+        self.transforms.get(at).is_some_and(Option::is_some)
+    }
+
     /// The steps, by index, whose SQL draws random values.
     pub fn volatile(&self) -> BTreeSet<usize> {
         let texts = self.texts.iter().enumerate();

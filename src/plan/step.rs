@@ -9,12 +9,14 @@ use datafusion::logical_expr::{LogicalPlan, TableSource};
 use serde::Serialize;
 
 use super::StepId;
+use super::fingerprint::Clock;
+use crate::diagnostic::Diagnostic;
 use crate::dialect::Column;
-use crate::name::{Name, TableName};
+use crate::name::TableName;
 use crate::opaque::Opaque;
 use crate::rule::Test;
 use crate::text::{Span, Spanned};
-use crate::transform::Transform;
+use crate::transform::{self, Transform};
 
 /// What a name in a step's SQL means.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +25,8 @@ pub enum Origin {
     Step(StepId, Option<TableName>),
     /// A source, or a table that a job outside the plan publishes.
     Table(TableName),
+    /// What the step itself published before; no rows until it has.
+    Own(TableName),
 }
 
 /// A table that a step reads: the name in its SQL, where it stands, and what it means.
@@ -101,8 +105,10 @@ pub struct PlannedTransform {
     pub transform: Arc<Transform>,
     /// For each input the query whose rows it takes.
     pub queries: Vec<Query>,
-    /// For each output column the input columns that it is computed from.
-    pub lineage: Vec<Vec<(Origin, Name)>>,
+    /// For each output column the columns of these queries that it is computed from.
+    pub lineage: Vec<Vec<transform::Origin>>,
+    /// The one query that gives the same rows on a warehouse, or why there is none.
+    pub sql: Result<String, Vec<Diagnostic>>,
     /// "Now": the run's pinned instant, in nanoseconds since 1970 UTC.
     pub now: i64,
 }
@@ -177,8 +183,10 @@ pub struct PlannedStep {
     pub tests: Vec<PlannedTest>,
     /// The columns that the author promised, as one line.
     pub promise: String,
-    /// Its SQL, rendered; empty where it could not be.
+    /// Its SQL, rendered, or its parameters; empty where it could not be.
     pub text: String,
+    /// How finely it asks for the time, beyond what its text says.
+    pub clock: Clock,
     /// How patient a run is with it.
     pub patience: Patience,
     /// Its tags.
@@ -200,6 +208,7 @@ impl PlannedStep {
             tests: Vec::new(),
             promise: String::new(),
             text: String::new(),
+            clock: Clock::Unread,
             patience: Patience::default(),
             tags: Vec::new(),
         }
@@ -217,6 +226,14 @@ impl PlannedStep {
     /// Its SQL, rendered.
     pub fn sql(&self) -> &str {
         &self.text
+    }
+
+    /// Its SQL: rendered, or the SQL form of its transform once it is bound; where that has none, the reasons.
+    pub fn query_text(&self) -> Result<&str, &[Diagnostic]> {
+        match &self.work {
+            Work::Transform(work) => work.sql.as_deref().map_err(Vec::as_slice),
+            Work::Query(_) | Work::Broken => Ok(&self.text),
+        }
     }
 
     /// Its query, where it is one and could be bound.

@@ -34,7 +34,9 @@ pub fn keys(file: &'static Record) -> String {
 fn inner(shape: &'static Shape, records: &mut Vec<&'static Record>) {
     match shape {
         Shape::Record(record) if !records.iter().any(|known| std::ptr::eq(*known, *record)) => records.push(record),
-        Shape::List(shape) | Shape::OneOrMore(shape) | Shape::Optional(shape) => inner(shape, records),
+        Shape::List(shape) | Shape::OneOrMore(shape) | Shape::Optional(shape) | Shape::Template(shape) => {
+            inner(shape, records);
+        }
         Shape::Names { value, .. } => inner(value, records),
         Shape::Either(shapes) => shapes.iter().for_each(|shape| inner(shape, records)),
         _ => {}
@@ -46,6 +48,7 @@ fn words(shape: &Shape) -> String {
     match shape {
         Shape::Any => "any value".into(),
         Shape::Text => "text".into(),
+        Shape::Sql => "an SQL expression".into(),
         Shape::Scalar => "text, number, true or false".into(),
         Shape::Boolean => "true or false".into(),
         Shape::Integer { .. } => "whole number".into(),
@@ -58,6 +61,7 @@ fn words(shape: &Shape) -> String {
         Shape::Record(record) => format!("mapping *{}*", record.noun),
         Shape::Either(shapes) => shapes.iter().map(self::words).collect::<Vec<_>>().join(", or "),
         Shape::Optional(shape) => format!("{}, or nothing", self::words(shape)),
+        Shape::Template(shape) => self::words(shape),
     }
 }
 

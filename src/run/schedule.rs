@@ -11,6 +11,7 @@ use super::attempt::{Tried, failures, try_step};
 use super::{Decision, Event, Run, RunResults, now, status_of};
 use crate::backend::{Attempt, BackendError, Keep, Remedy};
 use crate::ledger::{LedgerError, Published, Status, StepRecord};
+use crate::plan::decide::Reason;
 use crate::plan::{Node, StepId};
 
 /// How long running steps get to stop after an interruption.
@@ -161,7 +162,8 @@ impl<'a> Schedule<'a> {
     }
 
     fn start_step(&mut self, at: usize) -> Result<(), LedgerError> {
-        let (Decision::Run { keep, .. }, Some(record)) = (&self.run.decisions[at], &mut self.records[at]) else {
+        let (Decision::Run { keep, reason, .. }, Some(record)) = (&self.run.decisions[at], &mut self.records[at])
+        else {
             return Ok(());
         };
         record.attempts += 1;
@@ -171,6 +173,7 @@ impl<'a> Schedule<'a> {
             run: self.run.record.id.clone(),
             number: record.attempts,
             keep: keep.clone(),
+            afresh: *reason == Reason::Forced.to_string(),
             cancel: self.run.cancel.child_token(),
         };
         (self.run.tell)(&Event::StepStarted { step: record.step.clone(), attempt: record.attempts });

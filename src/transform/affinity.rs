@@ -11,18 +11,24 @@
 //!    x·(k1 + 1) ÷ (k1·(1 − b + b·Σx ÷ mean Σx) + x)·idf (as implicit's `tfidf_weight` and `bm25_weight` with users as
 //!    rows), `confidence` 1 + α·x (Hu, Koren, Volinsky 2008);
 //! 6. `propagate` to attributes: `split` a·m ÷ Σm (mass is kept), `full` a·m, `idf` a·m·ln(I ÷ df) over I items;
-//! 7. `normalize` per user; `lift` is (x + m·p) ÷ (Σx + m) ÷ p with p the attribute's share over all users;
+//! 7. `normalize` per user; `lift` is (x + m·p) ÷ (Σx + m) ÷ p with p the attribute's share over all users,
+//!    and 0 where p is 0;
 //! 8. `top`. Rows come out by user, then by affinity, the greatest first, ties by item.
+//!
+//! With `previous` the earlier result stands for all events up to its `as_of`: w · 0.5^((t0 − t) ÷ H) at a later t0 is the
+//! same times 0.5^((later − t0) ÷ H), so that the sum of all events is the earlier sum, aged, and the sum of newer ones. An
+//! earlier result of other parameters, which its column `parameters` tells, counts as none: all events are summed again.
 
 use datafusion::arrow::datatypes::SchemaRef;
+use sha2::{Digest, Sha256};
 
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Column;
 use crate::dialect::types::SqlType;
 use crate::name::{Name, TableName};
 use crate::text::Spanned;
-use crate::yaml::Node;
 use crate::yaml::shape::{Key, Record, Shape};
+use crate::yaml::{Entry, Node};
 
 use super::column::made;
 use super::param::{COLUMN, COLUMNS, COUNT, ColumnName, DURATION, INSTANT, Instant, ON_NAN, Params, TABLE};
@@ -41,6 +47,7 @@ mod tests;
 /// The parameters of an `affinity` step.
 #[derive(Clone, Debug)]
 pub struct Affinity {
+    node: Node,
     input: Spanned<TableName>,
     user: Vec<ColumnName>,
     item: Vec<ColumnName>,
@@ -132,69 +139,69 @@ enum Share {
 pub(super) const RECORD: Record = Record::new("affinity", KEYS);
 
 const KEYS: &[Key] = &[
-    Key::new("input", TABLE, "the step or table with one row per event").required().example("dw.fact_watch"),
-    Key::new("user", COLUMNS, "who").required().example("user_id"),
-    Key::new("item", COLUMNS, "what").required().example("program_id"),
-    Key::new("time", COLUMN, "when").example("real_start_at"),
-    Key::new("as_of", INSTANT, "what age is counted from; the newest event where absent").example("now"),
-    Key::new("value", Shape::Text, "an SQL expression: how much an event weighs; 1 where absent")
+    Key::new("input", TABLE, "The step or table with one row per event.").required().example("dw.fact_watch"),
+    Key::new("user", COLUMNS, "Who.").required().example("user_id"),
+    Key::new("item", COLUMNS, "What.").required().example("program_id"),
+    Key::new("time", COLUMN, "When.").example("real_start_at"),
+    Key::new("as_of", INSTANT, "What age is counted from; the newest event where absent.").example("now"),
+    Key::new("value", Shape::Sql, "How much an event weighs; 1 where absent.")
         .example("\"ln(1 + least(duration, 7200) / 600)\""),
-    Key::new("events", Shape::Record(&EVENTS), "weights of the kinds of event")
+    Key::new("events", Shape::Record(&EVENTS), "Weights of the kinds of event.")
         .example("{column: asset_type, weights: {live: 1, replay: 1.5}, default: 0}"),
-    Key::new("qualify", Shape::Text, "an SQL condition that events meet").example("\"duration > 1200\""),
-    Key::new("half_life", DURATION, "the age at which an event weighs half").example("30d"),
-    Key::new("future", Shape::Word(&["clamp", "drop", "error"]), "what becomes of events after `as_of`")
+    Key::new("qualify", Shape::Sql, "An SQL condition that events meet.").example("\"duration > 1200\""),
+    Key::new("half_life", DURATION, "The age at which an event weighs half.").example("30d"),
+    Key::new("future", Shape::Word(&["clamp", "drop", "error"]), "What becomes of events after `as_of`.")
         .example("clamp"),
-    Key::new("aggregate", Shape::Word(&["sum", "max", "last", "count", "noisy_or"]), "how events become one number")
+    Key::new("aggregate", Shape::Word(&["sum", "max", "last", "count", "noisy_or"]), "How events become one number.")
         .example("sum"),
-    Key::new("cap", Shape::Record(&CAP), "limits").example("{per_event: 5, per_pair: 20}"),
-    Key::new("transform", Shape::Word(TRANSFORMS), "how the number of a pair is weighted").example("log1p"),
-    Key::new("alpha", Shape::Number, "of `confidence`; 40 where absent").example("40"),
-    Key::new("k1", Shape::Number, "of `bm25`; 1.2 where absent").example("1.2"),
-    Key::new("b", Shape::Number, "of `bm25`; 0.75 where absent").example("0.75"),
-    Key::new("propagate", Shape::Record(&PROPAGATE), "from items to one of their attributes")
+    Key::new("cap", Shape::Record(&CAP), "Limits.").example("{per_event: 5, per_pair: 20}"),
+    Key::new("transform", Shape::Word(TRANSFORMS), "How the number of a pair is weighted.").example("log1p"),
+    Key::new("alpha", Shape::Number, "Of `confidence`; 40 where absent.").example("40"),
+    Key::new("k1", Shape::Number, "Of `bm25`; 1.2 where absent.").example("1.2"),
+    Key::new("b", Shape::Number, "Of `bm25`; 0.75 where absent.").example("0.75"),
+    Key::new("propagate", Shape::Record(&PROPAGATE), "From items to one of their attributes.")
         .example("{input: backend.program, to: ref_program_category_id, item: id}"),
-    Key::new("normalize", Shape::Word(&["none", "l1", "l2", "max", "zscore", "lift"]), "per user").example("l1"),
-    Key::new("smoothing", Shape::Number, "the prior mass of `lift`; 1 where absent").example("1"),
-    Key::new("min_events", COUNT, "pairs with fewer events are left out").example("2"),
-    Key::new("top", COUNT, "how many items of each user are kept; without it, all").example("200"),
-    Key::new("previous", TABLE, "this step's earlier result: its rows decay, and the input holds only newer events")
+    Key::new("normalize", Shape::Word(&["none", "l1", "l2", "max", "zscore", "lift"]), "Per user.").example("l1"),
+    Key::new("smoothing", Shape::Number, "The prior mass of `lift`; 1 where absent.").example("1"),
+    Key::new("min_events", COUNT, "Pairs with fewer events are left out.").example("2"),
+    Key::new("top", COUNT, "How many items of each user are kept; without it, all.").example("200"),
+    Key::new("previous", TABLE, "This step's earlier result: it ages, and only events after its `as_of` are counted.")
         .example("ml.user_affinity"),
-    Key::new("explain", Shape::Boolean, "also give the number before `transform` and `normalize`").example("true"),
-    Key::new("on_nan", ON_NAN, "whether a NaN is an error, or its row is left out").example("drop"),
+    Key::new("explain", Shape::Boolean, "Also give the number before `transform` and `normalize`.").example("true"),
+    Key::new("on_nan", ON_NAN, "Whether a NaN is an error, or its row is left out.").example("drop"),
 ];
 
 const TRANSFORMS: &[&str] = &["none", "log1p", "sqrt", "binary", "tfidf", "bm25", "confidence"];
 
 const EVENTS: Record = Record::new(
-    "kinds of event",
+    "weights of events",
     &[
-        Key::new("column", COLUMN, "the column of text with the kind").required().example("asset_type"),
-        Key::new("weights", Shape::Names { noun: "kind of event", value: &Shape::Number }, "the weight of each kind")
+        Key::new("column", COLUMN, "The column of text with the kind.").required().example("asset_type"),
+        Key::new("weights", Shape::Names { noun: "kind of event", value: &Shape::Number }, "The weight of each kind.")
             .required()
             .example("{live: 1, replay: 1.5}"),
-        Key::new("default", Shape::Number, "the weight of any other kind; 0 where absent").example("0"),
+        Key::new("default", Shape::Number, "The weight of any other kind; 0 where absent.").example("0"),
     ],
 );
 
 const CAP: Record = Record::new(
-    "cap",
+    "affinity cap",
     &[
-        Key::new("per_event", Shape::Number, "the most that one event weighs").example("5"),
-        Key::new("per_pair", Shape::Number, "the most that one user and item add up to").example("20"),
-        Key::new("per_user_items", COUNT, "how many items of a user count, the greatest").example("500"),
-        Key::new("per_day", COUNT, "how many events of a user and item count per day, the heaviest").example("3"),
+        Key::new("per_event", Shape::Number, "The most that one event weighs.").example("5"),
+        Key::new("per_pair", Shape::Number, "The most that one user and item add up to.").example("20"),
+        Key::new("per_user_items", COUNT, "How many items of a user count, the greatest.").example("500"),
+        Key::new("per_day", COUNT, "How many events of a user and item count per day, the heaviest.").example("3"),
     ],
 );
 
 const PROPAGATE: Record = Record::new(
     "propagation",
     &[
-        Key::new("input", TABLE, "a table of items and their attributes").required().example("backend.program"),
-        Key::new("item", COLUMNS, "its item columns; named as `item` where absent").example("id"),
-        Key::new("to", COLUMN, "the column with the attribute").required().example("ref_program_category_id"),
-        Key::new("strength", COLUMN, "how strongly an item has the attribute; 1 where absent").example("weight"),
-        Key::new("weight", Shape::Word(&["split", "full", "idf"]), "how an item's affinity is shared out")
+        Key::new("input", TABLE, "A table of items and their attributes.").required().example("backend.program"),
+        Key::new("item", COLUMNS, "Its item columns; named as `item` where absent.").example("id"),
+        Key::new("to", COLUMN, "The column with the attribute.").required().example("ref_program_category_id"),
+        Key::new("strength", COLUMN, "How strongly an item has the attribute; 1 where absent.").example("weight"),
+        Key::new("weight", Shape::Word(&["split", "full", "idf"]), "How an item's affinity is shared out.")
             .example("split"),
     ],
 );
@@ -208,6 +215,7 @@ impl Affinity {
         let cap_count = |key: &str| cap.and_then(|cap| cap.count(key));
         let item = params.columns("item");
         let affinity = Self {
+            node: node.clone(),
             input: params.input(),
             user: params.columns("user"),
             time: params.column("time"),
@@ -219,6 +227,7 @@ impl Affinity {
             future: match params.word("future") {
                 Some("drop") => Future::Drop,
                 Some("error") => Future::Error,
+                None if params.node("previous").is_some() => Future::Drop,
                 _ => Future::Clamp,
             },
             aggregate: match params.word("aggregate") {
@@ -273,6 +282,12 @@ impl Affinity {
             if params.node(key).is_some() && !used {
                 refuse(key, &format!("`{key}` has a meaning for `{of}` only"));
             }
+        }
+        if self.previous.is_some() && self.future == Future::Clamp {
+            refuse(
+                "future",
+                "with `previous`, an event after `as_of` is left to the next run: `future: drop` or `error`",
+            );
         }
         let whole = self.per_pair.is_none() && self.per_user_items.is_none() && self.per_day.is_none();
         let plain = self.transform == Weighting::None && self.normalize == Normalize::None && self.propagate.is_none();
@@ -345,6 +360,14 @@ fn affinity_column() -> Name {
 }
 
 impl Affinity {
+    /// A digest of the parameters that an earlier result must have been made with to be added to.
+    pub(super) fn digest(&self) -> String {
+        let counts = |entry: &&Entry| !matches!(entry.key.value.as_str(), "previous" | "as_of");
+        let entries = self.node.entries().iter().filter(counts);
+        let text: Vec<String> = entries.map(|entry| format!("{}: {}", entry.key.value, entry.value.flow())).collect();
+        hex::encode(&Sha256::digest(text.join("\n"))[..8])
+    }
+
     /// The index of the earlier result among the inputs.
     fn previous_at(&self) -> Option<usize> {
         self.previous.as_ref().map(|_| 1 + usize::from(self.propagate.is_some()))
@@ -398,13 +421,14 @@ impl Form for Affinity {
             theirs.number(&named("EVENTS"), problems);
             theirs.time(&named("LAST_AT"), problems);
             theirs.time(&named("AS_OF"), problems);
+            theirs.text(&named("PARAMETERS"), problems);
         }
         columns.extend(self.made());
         distinct(&columns, &self.input, problems);
         columns
     }
 
-    fn lineage(&self, inputs: &[&[Column]]) -> Vec<Vec<Origin>> {
+    fn lineage(&self, _: &[&[Column]]) -> Vec<Vec<Origin>> {
         let of = |input: usize, name: &ColumnName| Origin { input, column: name.value.clone() };
         let keys: Vec<Origin> = self.user.iter().chain(&self.item).chain(&self.time).map(|name| of(0, name)).collect();
         let mut lineage: Vec<Vec<Origin>> = self.user.iter().map(|name| vec![of(0, name)]).collect();
@@ -413,12 +437,7 @@ impl Form for Affinity {
             None => lineage.extend(self.item.iter().map(|name| vec![of(0, name)])),
         }
         let mut figures = keys;
-        figures.extend(self.events.as_ref().map(|events| of(0, &events.column)));
-        if let (Some(value), Some(columns)) = (&self.value, inputs.first()) {
-            let text = value.value.to_uppercase();
-            let read = columns.iter().filter(|column| text.contains(column.name.as_str()));
-            figures.extend(read.map(|column| Origin { input: 0, column: column.name.clone() }));
-        }
+        figures.push(Origin { input: 0, column: query::value_column() });
         lineage.extend(self.made().iter().map(|_| figures.clone()));
         lineage
     }
@@ -427,13 +446,34 @@ impl Form for Affinity {
         query::input(self, input)
     }
 
+    fn expressions(&self, input: usize) -> Vec<&Spanned<String>> {
+        if input == 0 { self.value.iter().chain(&self.qualify).collect() } else { Vec::new() }
+    }
+
+    fn earlier(&self) -> Option<usize> {
+        self.previous_at()
+    }
+
+    fn earlier_columns(&self, inputs: &[&[Column]]) -> Vec<Column> {
+        let Some(mine) = inputs.first() else { return Vec::new() };
+        let scope = Scope::new(&self.input, mine);
+        let mut columns = scope.keys(&self.user, &mut Vec::new());
+        columns.extend(scope.keys(&self.item, &mut Vec::new()));
+        columns.extend(self.made());
+        columns
+    }
+
+    fn reads_now(&self) -> bool {
+        self.as_of == Instant::Now
+    }
+
     fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel> {
         let affinity = self.clone();
         Collect::boxed(schemas, move |rows| kernel::run(&affinity, rows, context))
     }
 
-    fn sql(&self, _: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {
-        query::whole(self, problems)
+    fn sql(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {
+        query::whole(self, inputs, problems)
     }
 }
 
@@ -449,6 +489,7 @@ impl Affinity {
         }
         if self.previous.is_some() {
             columns.push(made(&Name::quoted("AS_OF"), SqlType::TimestampNtz));
+            columns.push(made(&Name::quoted("PARAMETERS"), SqlType::TEXT));
         }
         if self.explain {
             columns.push(made(&Name::quoted("RAW_AFFINITY"), SqlType::Float));

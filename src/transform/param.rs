@@ -15,7 +15,7 @@ use crate::yaml::shape::{Form, Shape};
 pub(super) type ColumnName = Spanned<Name>;
 
 /// The name of a column.
-pub(super) const COLUMN: Shape = Shape::Text;
+pub(super) const COLUMN: Shape = Shape::Form(&COLUMN_FORM);
 /// One column or several.
 pub(super) const COLUMNS: Shape = Shape::OneOrMore(&COLUMN);
 /// A step or a table.
@@ -29,6 +29,8 @@ pub(super) const COUNT: Shape = Shape::Integer { min: 1, max: 1_000_000_000 };
 /// What to do about NaN.
 pub(super) const ON_NAN: Shape = Shape::Word(&["error", "drop"]);
 
+const COLUMN_FORM: Form =
+    Form { noun: "a column name", example: "program_id", accepts: |text| !text.trim().is_empty(), pattern: r"\S" };
 const TABLE_FORM: Form = Form {
     noun: "the name of a step or table",
     example: "backend.program",

@@ -20,6 +20,7 @@ use crate::diagnostic::Diagnostic;
 use crate::dialect::Column;
 use crate::name::{Name, TableName};
 use crate::text::Spanned;
+use crate::yaml::Node;
 
 use super::param::{ColumnName, Instant};
 use super::{Collect, Context, Form, Kernel, Origin};
@@ -45,6 +46,9 @@ mod kernel;
 /// The same as one query.
 mod query;
 
+/// Short lists filled, as part of that query.
+mod fill;
+
 #[cfg(test)]
 mod tests;
 
@@ -53,6 +57,7 @@ pub(super) use read::RECORD;
 /// The parameters of a `rank` step.
 #[derive(Clone, Debug)]
 pub struct Rank {
+    node: Node,
     input: Spanned<TableName>,
     partition_by: Vec<ColumnName>,
     top: Option<usize>,
@@ -172,6 +177,16 @@ struct Decay {
     decay: f64,
     offset: i64,
     origin: Instant,
+}
+
+impl Decay {
+    /// The column with the scale, where it differs from row to row.
+    fn days(&self) -> Option<&ColumnName> {
+        match &self.scale {
+            Scale::Days(name) => Some(name),
+            Scale::Fixed(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,6 +335,19 @@ impl Form for Rank {
 
     fn query(&self, input: usize, inputs: &[&[Column]]) -> String {
         query::input(self, input, inputs)
+    }
+
+    fn expressions(&self, input: usize) -> Vec<&Spanned<String>> {
+        if input > 0 {
+            return Vec::new();
+        }
+        self.quotas.iter().map(|quota| &quota.condition).chain(&self.filter).collect()
+    }
+
+    fn reads_now(&self) -> bool {
+        let decays = self.decay.as_ref().is_some_and(|decay| decay.origin == Instant::Now);
+        let excludes = |exclude: &Exclude| matches!(exclude.recent, Some((_, _, Instant::Now)));
+        decays || self.exclude.iter().any(excludes)
     }
 
     fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel> {

@@ -28,8 +28,11 @@ use super::keys::{Keys, encode_parts};
 use super::param::{COLUMN, COUNT, ColumnName, ON_NAN, Params, TABLE};
 use super::scope::{Scope, comparable, distinct};
 use super::similarity::{Best, Matrix, Neighbour};
-use super::sql::{Steps, list};
+use super::sql::list;
 use super::{Collect, Context, Form, Kernel, Origin, Outcome, Rows, TransformError};
+
+/// The same as one query.
+mod query;
 
 /// The parameters of a `recommend` step.
 #[derive(Clone, Debug)]
@@ -53,29 +56,30 @@ pub struct Recommend {
 pub(super) const RECORD: Record = Record::new(
     "recommend",
     &[
-        Key::new("input", TABLE, "what users know and like").required().example("user_affinity"),
-        Key::new("user", COLUMN, "who").required().example("user_id"),
-        Key::new("item", COLUMN, "what").required().example("program_id"),
-        Key::new("value", COLUMN, "how much; 1 where absent").example("affinity"),
-        Key::new("model", TABLE, "the rows of a `train` or `similarity` step").required().example("ease"),
-        Key::new("prune", Shape::Word(&["target", "source"]), "which item the model's `item` is; target where absent")
+        Key::new("input", TABLE, "What users know and like.").required().example("user_affinity"),
+        Key::new("user", COLUMN, "Who.").required().example("user_id"),
+        Key::new("item", COLUMN, "What.").required().example("program_id"),
+        Key::new("value", COLUMN, "How much; 1 where absent.").example("affinity"),
+        Key::new("model", TABLE, "The rows of a `train` or `similarity` step.").required().example("ease"),
+        Key::new("prune", Shape::Word(&["target", "source"]), "Which item the model's `item` is; target where absent.")
             .example("target"),
-        Key::new("top", COUNT, "how many items each user gets; 20 where absent").example("20"),
-        Key::new("exclude_seen", Shape::Boolean, "whether known items are left out; true where absent").example("true"),
-        Key::new("seen", TABLE, "further items that users know, in columns of the same names").example("watched"),
-        Key::new("users", TABLE, "all users, so that those without history get a list too").example("backend.user"),
-        Key::new("fallback", Shape::Record(&FALLBACK), "what fills short lists")
+        Key::new("top", COUNT, "How many items each user gets; 20 where absent.").example("20"),
+        Key::new("exclude_seen", Shape::Boolean, "Whether known items are left out; true where absent.")
+            .example("true"),
+        Key::new("seen", TABLE, "Further items that users know, in columns of the same names.").example("watched"),
+        Key::new("users", TABLE, "All users, so that those without history get a list too.").example("backend.user"),
+        Key::new("fallback", Shape::Record(&FALLBACK), "What fills short lists.")
             .example("{input: popular, score: viewers}"),
-        Key::new("explain", Shape::Boolean, "also give the known item that adds most").example("true"),
-        Key::new("on_nan", ON_NAN, "whether a NaN is an error, or its row is left out").example("drop"),
+        Key::new("explain", Shape::Boolean, "Also give the known item that adds most.").example("true"),
+        Key::new("on_nan", ON_NAN, "Whether a NaN is an error, or its row is left out.").example("drop"),
     ],
 );
 
 const FALLBACK: Record = Record::new(
     "fallback",
     &[
-        Key::new("input", TABLE, "a step or table of items").required().example("popular"),
-        Key::new("score", COLUMN, "the column to order by, greatest first").required().example("viewers"),
+        Key::new("input", TABLE, "A step or table of items.").required().example("popular"),
+        Key::new("score", COLUMN, "The column to order by, greatest first.").required().example("viewers"),
     ],
 );
 
@@ -411,45 +415,7 @@ impl Form for Recommend {
         Collect::boxed(schemas, move |rows| recommend.run(rows))
     }
 
-    fn sql(&self, _: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {
-        for (what, used) in [("`fallback`", self.fallback.is_some()), ("`explain`", self.explain)] {
-            if used {
-                let message = format!("`recommend` with {what} has no form as one SQL query");
-                let diagnostic = Diagnostic::error("no-sql-form", message).at(self.input.span.clone());
-                problems.push(diagnostic.hint("run this step on the embedded engine"));
-            }
-        }
-        let (user, item, similar) = (self.user.value.sql(), self.item.value.sql(), self.similar().value.sql());
-        let (source, target) = if self.from_source { (&item, &similar) } else { (&similar, &item) };
-        let value = self
-            .value
-            .as_ref()
-            .map_or_else(|| "max(1::float)".to_owned(), |v| format!("sum({}::float)", v.value.sql()));
-        let present = self.value.as_ref().map_or_else(String::new, |v| format!(" and {} is not null", v.value.sql()));
-        let mut steps = Steps::default();
-        let from = self.input.value.sql();
-        steps.push("known", format!("select {user} as u, {item} as i, {value} as a\nfrom {from}\nwhere {user} is not null and {item} is not null{present}\ngroup by {user}, {item}"));
-        steps.push("model", format!("select {source} as s, {target} as t, sum(SCORE::float) as w\nfrom {}\nwhere {source} is not null and {target} is not null and SCORE is not null\ngroup by {source}, {target}", self.model.value.sql()));
-        steps.push(
-            "sums",
-            "select k.u, m.t, sum(k.a * m.w) as score\nfrom PIPE__known k join PIPE__model m on k.i = m.s\ngroup by k.u, m.t"
-                .to_owned(),
-        );
-        let mut conditions = vec!["score > 0".to_owned()];
-        if self.exclude_seen {
-            conditions.push("not exists (select 1 from PIPE__known k where k.u = sums.u and k.i = sums.t)".to_owned());
-            conditions.extend(self.seen.as_ref().map(|seen| {
-                format!(
-                    "not exists (select 1 from {} x where x.{user} = sums.u and x.{item} = sums.t)",
-                    seen.value.sql()
-                )
-            }));
-        }
-        let place = "row_number() over (partition by u order by score desc nulls last, t asc nulls last)";
-        steps.finish(&format!(
-            "select u as {user}, t as {item}, score as SCORE, {place} as RANK\nfrom PIPE__sums sums\nwhere {}\nqualify {place} <= {}",
-            conditions.join("\n  and "),
-            self.top
-        ))
+    fn sql(&self, inputs: &[&[Column]], _: &mut Vec<Diagnostic>) -> String {
+        query::whole(self, inputs)
     }
 }

@@ -41,7 +41,7 @@ use super::column::made;
 use super::param::{COLUMN, COUNT, ColumnName, ON_NAN, Params, TABLE};
 use super::scope::{Scope, distinct};
 use super::sql::list;
-use super::{Collect, Context, Form, Kernel, Origin};
+use super::{Collect, Context, Form, Kernel, Origin, same_rows};
 
 /// Scores of pairs from their figures.
 mod metric;
@@ -54,6 +54,9 @@ mod dense;
 
 /// Texts → weighted terms.
 mod terms;
+
+/// Several similarities as one.
+mod blend;
 
 /// Rows in and out.
 mod kernel;
@@ -98,6 +101,8 @@ enum Of {
     Texts(Texts),
     /// The weightiest terms of a text each.
     Tags(Texts),
+    /// Several similarities.
+    Blend(Vec<blend::Part>),
 }
 
 /// How texts become terms.
@@ -156,7 +161,7 @@ enum Prune {
 /// The keys of a `similarity` step.
 pub(super) const RECORD: Record = Record::new("similarity", KEYS);
 
-const OFS: &[&str] = &["interactions", "vectors", "texts", "tags"];
+const OFS: &[&str] = &["interactions", "vectors", "texts", "tags", "blend"];
 const METRICS: &[&str] = &[
     "cooccurrence",
     "cosine",
@@ -179,37 +184,40 @@ const METRICS: &[&str] = &[
 ];
 
 const KEYS: &[Key] = &[
-    Key::new("input", TABLE, "the step or table to compare the items of").required().example("user_affinity"),
-    Key::new("of", Shape::Word(OFS), "what items are compared by; `interactions` where absent").example("texts"),
-    Key::new("item", COLUMN, "the items").required().example("program_id"),
-    Key::new("user", COLUMN, "of interactions: who").example("user_id"),
-    Key::new("value", COLUMN, "of interactions: how much; 1 where absent").example("affinity"),
-    Key::new("vector", COLUMN, "of vectors: a VECTOR column").example("embedding"),
-    Key::new("text", COLUMN, "of texts and tags: the text").example("synopsis"),
-    Key::new("languages", Shape::OneOrMore(&Shape::Word(&["french", "english"])), "whose stop words are left out")
+    Key::new("input", TABLE, "The step or table to compare the items of; not of a blend, which names its own.")
+        .example("user_affinity"),
+    Key::new("of", Shape::Word(OFS), "What items are compared by; `interactions` where absent.").example("texts"),
+    Key::new("item", COLUMN, "The items.").required().example("program_id"),
+    Key::new("user", COLUMN, "Of interactions: who.").example("user_id"),
+    Key::new("value", COLUMN, "Of interactions: how much; 1 where absent.").example("affinity"),
+    Key::new("vector", COLUMN, "Of vectors: a VECTOR column.").example("embedding"),
+    Key::new("text", COLUMN, "Of texts and tags: the text.").example("synopsis"),
+    Key::new("languages", Shape::OneOrMore(&Shape::Word(&["french", "english"])), "Whose stop words are left out.")
         .example("[french, english]"),
-    Key::new("min_df", COUNT, "terms of fewer texts are left out; 1 where absent").example("3"),
-    Key::new("max_df", Shape::Number, "terms of a greater share of the texts are left out; 1 where absent")
+    Key::new("blend", Shape::List(&Shape::Record(&blend::RECORD)), "Of a blend: the similarities to blend.")
+        .example("[{input: similar_by_watching, weight: 0.7, normalize: max}, {input: similar_by_text, weight: 0.3}]"),
+    Key::new("min_df", COUNT, "Terms of fewer texts are left out; 1 where absent.").example("3"),
+    Key::new("max_df", Shape::Number, "Terms of a greater share of the texts are left out; 1 where absent.")
         .example("0.5"),
-    Key::new("metric", Shape::Word(METRICS), "how alike two items are; `cosine` where absent").example("jaccard"),
-    Key::new("alpha", Shape::Number, "of `asymmetric` (0.5), `p3alpha` and `rp3beta` (1), and a of `tversky` (1)")
+    Key::new("metric", Shape::Word(METRICS), "How alike two items are; `cosine` where absent.").example("jaccard"),
+    Key::new("alpha", Shape::Number, "Of `asymmetric` (0.5), `p3alpha` and `rp3beta` (1), and a of `tversky` (1).")
         .example("0.5"),
-    Key::new("beta", Shape::Number, "of `rp3beta` (0.6), and b of `tversky` (1)").example("0.6"),
-    Key::new("weighting", Shape::Word(&["none", "tfidf", "bm25"]), "weigh interactions first, rare users more")
+    Key::new("beta", Shape::Number, "Of `rp3beta` (0.6), and b of `tversky` (1).").example("0.6"),
+    Key::new("weighting", Shape::Word(&["none", "tfidf", "bm25"]), "Weigh interactions first, rare users more.")
         .example("bm25"),
-    Key::new("k1", Shape::Number, "of `bm25`; 1.2 where absent").example("1.2"),
-    Key::new("b", Shape::Number, "of `bm25`; 0.75 where absent").example("0.75"),
-    Key::new("shrinkage", Shape::Number, "added to the divisor of `cosine`; 0 where absent").example("10"),
-    Key::new("support_shrinkage", Shape::Number, "the λ of C ÷ (C + λ); 0 where absent").example("100"),
-    Key::new("min_support", COUNT, "pairs with fewer common users are left out").example("5"),
-    Key::new("threshold", Shape::Number, "pairs that score less are left out").example("0.1"),
-    Key::new("max_items_per_user", COUNT, "users with more items are left out").example("500"),
-    Key::new("top", COUNT, "how many similar items each item has; 20 where absent").example("20"),
-    Key::new("include_self", Shape::Boolean, "whether an item is similar to itself").example("false"),
-    Key::new("prune", Shape::Word(&["target", "source"]), "whether `top` goes by target or by source item")
+    Key::new("k1", Shape::Number, "Of `bm25`; 1.2 where absent.").example("1.2"),
+    Key::new("b", Shape::Number, "Of `bm25`; 0.75 where absent.").example("0.75"),
+    Key::new("shrinkage", Shape::Number, "Added to the divisor of `cosine`; 0 where absent.").example("10"),
+    Key::new("support_shrinkage", Shape::Number, "The λ of C ÷ (C + λ); 0 where absent.").example("100"),
+    Key::new("min_support", COUNT, "Pairs with fewer common users are left out.").example("5"),
+    Key::new("threshold", Shape::Number, "Pairs that score less are left out.").example("0.1"),
+    Key::new("max_items_per_user", COUNT, "Users with more items are left out.").example("500"),
+    Key::new("top", COUNT, "How many similar items each item has; 20 where absent.").example("20"),
+    Key::new("include_self", Shape::Boolean, "Whether an item is similar to itself.").example("false"),
+    Key::new("prune", Shape::Word(&["target", "source"]), "Whether `top` goes by target or by source item.")
         .example("target"),
-    Key::new("explain", Shape::Boolean, "also give the common users and the users of each item").example("true"),
-    Key::new("on_nan", ON_NAN, "whether a NaN is an error, or its row is left out").example("drop"),
+    Key::new("explain", Shape::Boolean, "Also give the common users and the users of each item.").example("true"),
+    Key::new("on_nan", ON_NAN, "Whether a NaN is an error, or its row is left out.").example("drop"),
 ];
 
 impl Similarity {
@@ -244,8 +252,9 @@ impl Similarity {
 
     /// Keys that have no meaning for what is compared.
     fn combinations(&self, params: Params<'_>, problems: &mut Vec<Diagnostic>) {
-        let of = params.word("of").unwrap_or("interactions");
+        let of = self.of.word();
         let belongs: &[(&str, &[&str])] = &[
+            ("threshold", &["interactions", "vectors", "texts", "blend"]),
             ("user", &["interactions"]),
             ("value", &["interactions"]),
             ("vector", &["vectors"]),
@@ -260,8 +269,10 @@ impl Similarity {
             ("min_support", &["interactions"]),
             ("max_items_per_user", &["interactions"]),
             ("prune", &["interactions"]),
-            ("explain", &["interactions"]),
-            ("include_self", &["interactions", "vectors", "texts"]),
+            ("explain", &["interactions", "blend"]),
+            ("include_self", &["interactions", "vectors", "texts", "blend"]),
+            ("blend", &["blend"]),
+            ("input", &["interactions", "vectors", "texts", "tags"]),
         ];
         for (key, kinds) in belongs {
             if params.node(key).is_some() && !kinds.contains(&of) {
@@ -280,6 +291,11 @@ impl Similarity {
             let message =
                 format!("`metric: {}` has no meaning for similarity of {of}", params.word("metric").unwrap_or(""));
             problems.push(Diagnostic::error("conflicting-keys", message).at(params.span("metric")));
+        }
+        let walks = matches!(self.metric, Metric::P3Alpha(_) | Metric::Rp3Beta(..));
+        if walks && self.weighting != Weighting::None {
+            let message = "`weighting` has no meaning for random walks, which go by shares";
+            problems.push(Diagnostic::error("conflicting-keys", message).at(params.span("weighting")));
         }
         if self.shrinkage > 0.0 && self.metric != Metric::Cosine {
             let message = "`shrinkage` has a meaning for `metric: cosine` only";
@@ -301,11 +317,34 @@ fn of(params: Params<'_>, problems: &mut Vec<Diagnostic>) -> Of {
             ColumnName::new(Name::quoted(""), params.0.span.clone())
         })
     };
-    match params.word("of") {
+    let blended = params.node("blend").map(|_| "blend");
+    if params.word("of").or(blended) != Some("blend") && params.node("input").is_none() {
+        needed("input");
+    }
+    match params.word("of").or(blended) {
+        Some("blend") => {
+            if params.node("blend").is_none() {
+                needed("blend");
+            }
+            Of::Blend(blend::parts(params))
+        }
         Some("vectors") => Of::Vectors(needed("vector")),
         Some("texts") => Of::Texts(texts(params, needed("text"))),
         Some("tags") => Of::Tags(texts(params, needed("text"))),
         _ => Of::Interactions { user: needed("user"), value: params.column("value") },
+    }
+}
+
+impl Of {
+    /// The word for it in YAML.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Interactions { .. } => "interactions",
+            Self::Vectors(_) => "vectors",
+            Self::Texts(_) => "texts",
+            Self::Tags(_) => "tags",
+            Self::Blend(_) => "blend",
+        }
     }
 }
 
@@ -351,14 +390,21 @@ fn metric(params: Params<'_>) -> Metric {
 
 impl Form for Similarity {
     fn inputs(&self) -> Vec<Spanned<TableName>> {
-        vec![self.input.clone()]
+        match &self.of {
+            Of::Blend(parts) => parts.iter().map(|part| part.input.clone()).collect(),
+            _ => vec![self.input.clone()],
+        }
     }
 
     fn output(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> Vec<Column> {
         let Some(mine) = inputs.first() else { return Vec::new() };
         let scope = Scope::new(&self.input, mine);
-        let mut columns: Vec<Column> = scope.key(&self.item, problems).cloned().into_iter().collect();
+        let mut columns: Vec<Column> = match &self.of {
+            Of::Blend(parts) => blend::check(self, parts, inputs, problems).into_iter().collect(),
+            _ => scope.key(&self.item, problems).cloned().into_iter().collect(),
+        };
         match &self.of {
+            Of::Blend(_) => {}
             Of::Interactions { user, value } => {
                 scope.key(user, problems);
                 if let Some(value) = value {
@@ -382,7 +428,9 @@ impl Form for Similarity {
             columns.push(made(&Name::quoted("SCORE"), SqlType::Float));
         }
         columns.push(made(&Name::quoted("RANK"), SqlType::INTEGER));
-        if self.explain {
+        if let (true, Of::Blend(parts)) = (self.explain, &self.of) {
+            columns.extend(blend::contributions(parts).map(|name| made(&name, SqlType::Float)));
+        } else if self.explain {
             let names = ["COMMON_USERS", "USERS", "SIMILAR_USERS"];
             columns.extend(names.iter().map(|name| made(&Name::quoted(*name), SqlType::INTEGER)));
         }
@@ -398,6 +446,11 @@ impl Form for Similarity {
             Of::Interactions { user, value } => figures.extend(std::iter::once(user).chain(value).map(of)),
             Of::Vectors(column) => figures.push(of(column)),
             Of::Texts(texts) | Of::Tags(texts) => figures.push(of(&texts.column)),
+            Of::Blend(_) => {
+                // Its query gives the result itself.
+                let columns = self.output(inputs, &mut Vec::new()).into_iter();
+                return columns.map(|column| vec![Origin { input: 0, column: column.name }]).collect();
+            }
         }
         let columns = self.output(inputs, &mut Vec::new()).into_iter();
         let similar = self.similar_column();
@@ -406,9 +459,16 @@ impl Form for Similarity {
         lineage.collect()
     }
 
-    fn query(&self, _: usize, _: &[&[Column]]) -> String {
+    fn query(&self, input: usize, inputs: &[&[Column]]) -> String {
+        if let Of::Blend(parts) = &self.of {
+            return match (input, parts.get(input)) {
+                (0, _) | (_, None) => blend::query(self, parts, inputs),
+                (_, Some(part)) => format!("select 1 as one\nfrom {}\nwhere false", part.input.value.sql()),
+            };
+        }
         let mut columns = vec![&self.item.value];
         match &self.of {
+            Of::Blend(_) => {}
             Of::Interactions { user, value } => columns.extend(std::iter::once(user).chain(value).map(|c| &c.value)),
             Of::Vectors(column) => columns.push(&column.value),
             Of::Texts(texts) | Of::Tags(texts) => columns.push(&texts.column.value),
@@ -422,10 +482,13 @@ impl Form for Similarity {
         if matches!(self.of, Of::Interactions { .. }) {
             return Box::new(kernel::Interactions::new(similarity, schemas));
         }
+        if matches!(self.of, Of::Blend(_)) {
+            return same_rows(schemas);
+        }
         Collect::boxed(schemas, move |rows| kernel::run(&similarity, rows))
     }
 
-    fn sql(&self, _: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {
-        query::whole(self, problems)
+    fn sql(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {
+        query::whole(self, inputs, problems)
     }
 }

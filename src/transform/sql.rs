@@ -4,13 +4,59 @@ use datafusion::arrow::array::{Array, StringArray, TimestampNanosecondArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 
+use crate::diagnostic::Diagnostic;
+use crate::dialect::Column;
+use crate::dialect::types::SqlType;
 use crate::name::Name;
+use crate::text::{Span, Spanned};
 
 use super::param::{ColumnName, Instant};
+use super::scope::find;
 
 /// A number as a FLOAT.
 pub(super) fn float(value: f64) -> String {
     format!("{value}::float")
+}
+
+/// An expression of the author's, on lines of its own, so that a comment at its end ends there and its place is found.
+pub(super) fn written(expression: &Spanned<String>) -> String {
+    format!("(\n{}\n)", expression.value)
+}
+
+/// A column as a FLOAT that refuses NaN, unless rows with it are dropped: then the condition that leaves them out is
+/// added. Only floats can be NaN.
+pub(super) fn number(column: &ColumnName, columns: &[Column], drops: bool, conditions: &mut Vec<String>) -> String {
+    let value = format!("{}::float", column.value.sql());
+    match find(columns, &column.value).map(|column| column.sql_type) {
+        Some(SqlType::Float) if drops => {
+            conditions.push(not_nan(&value));
+            value
+        }
+        Some(SqlType::Float) => refusing_nan(&value, &column.value.lower()),
+        _ => value,
+    }
+}
+
+/// The condition that a FLOAT is NULL or a number.
+pub(super) fn not_nan(value: &str) -> String {
+    format!("coalesce({value} <> 'NaN'::float, true)")
+}
+
+/// A FLOAT that is an error where it is NaN: the text of the error is what cannot be read as a number.
+pub(super) fn refusing_nan(value: &str, name: &str) -> String {
+    refusing(value, &format!("{value} = 'NaN'::float"), &format!("column `{name}` has NaN; set `on_nan: drop`"))
+}
+
+/// A FLOAT that is an error where a condition holds.
+pub(super) fn refusing(value: &str, condition: &str, message: &str) -> String {
+    let message = message.replace('\'', "''");
+    format!("iff({condition}, to_double('{message}: ' || ({value})::varchar), {value})")
+}
+
+/// What is told of a parameter that one query cannot express.
+pub(super) fn no_form(kind: &str, what: &str, at: Span) -> Diagnostic {
+    let message = format!("`{kind}` with {what} has no form as one SQL query");
+    Diagnostic::error("no-sql-form", message).at(at).hint("run this step on the embedded engine")
 }
 
 /// Columns with a prefix such as `t.`, separated by commas.
@@ -27,6 +73,11 @@ pub(super) fn names(columns: &[ColumnName]) -> impl Iterator<Item = &Name> {
 pub(super) fn partition_by<'a>(names: impl IntoIterator<Item = &'a Name>) -> String {
     let list = list("", names);
     if list.is_empty() { list } else { format!("partition by {list} ") }
+}
+
+/// A WHERE clause of conditions, or nothing.
+pub(super) fn where_all(conditions: &[String]) -> String {
+    if conditions.is_empty() { String::new() } else { format!("\nwhere {}", conditions.join("\n  and ")) }
 }
 
 /// An instant as a TIMESTAMP_NTZ; `latest` is the greatest `time` of `table`.

@@ -152,7 +152,10 @@ fn metrics_by_hand() {
         ("distributional_coverage", 0.4 * 2.5_f64.log2() + 0.6 * 5.0_f64.log2()),
         ("catalog_coverage", 2.0 / 3.0),
         ("novelty", (2.0 * 1.0 + 2.0) / 3.0),
+        ("inverse_user_frequency", ((1.0 + 2.0 + 2.0) / 3.0 + 1.0 + 2.0) / 3.0),
         ("popularity", (1.0 + 2.0 + 0.0) / 3.0),
+        // Only item 12 surprises: nobody had it, and it is at the last of three places.
+        ("serendipity", (1.0 / 3.0) / 3.0 / 3.0),
     ];
     for (name, value) in expected {
         assert_close(&[values[name]], &[value]);

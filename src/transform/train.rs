@@ -2,15 +2,18 @@
 //!
 //! With X users × items, G = XᵀX + λI and P = G⁻¹, the weight that source item i gives to target item j is
 //! B_ij = −P_ij ÷ P_jj, and 0 from an item to itself. Each row is one weight: `item` is the target, `similar_` the source,
-//! the greatest absolute weights first, `top` of them per target. `model` is the SHA-256 of the parameters and of the
-//! training data, the same for the same input whatever its order. The work grows with the cube of the items, and so
+//! the greatest absolute weights first, `top` of them per target; a user's repeated rows of an item are added up.
+//!
+//! The published table is the model: Parquet files whose bytes are the same for the same input, whatever its order. Every
+//! row says what it is of: `parameters` as JSON, `trained_on`, the SHA-256 of the training data, and `model`, the SHA-256 of
+//! both, which is the model's version. The work grows with the cube of the items and the memory with their square, and so
 //! their number is limited: 20,000 items take 3.2 GB.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array};
 use datafusion::arrow::compute::{cast, take};
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::util::display::array_value_to_string;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -41,6 +44,7 @@ pub struct Train {
     regularization: f64,
     top: Option<usize>,
     max_items: usize,
+    explain: bool,
     drop_nan: bool,
 }
 
@@ -48,14 +52,15 @@ pub struct Train {
 pub(super) const RECORD: Record = Record::new(
     "train",
     &[
-        Key::new("input", TABLE, "the step or table with what users did").required().example("watch_train"),
-        Key::new("user", COLUMN, "who").required().example("user_id"),
-        Key::new("item", COLUMN, "what").required().example("program_id"),
-        Key::new("value", COLUMN, "how much; 1 where absent").example("affinity"),
-        Key::new("regularization", Shape::Number, "the λ of the model; 500 where absent").example("500"),
-        Key::new("top", COUNT, "how many weights each item keeps; without it, all").example("200"),
-        Key::new("max_items", COUNT, "more items are refused; 20000 where absent").example("20000"),
-        Key::new("on_nan", ON_NAN, "whether a NaN is an error, or its row is left out").example("drop"),
+        Key::new("input", TABLE, "The step or table with what users did.").required().example("watch_train"),
+        Key::new("user", COLUMN, "Who.").required().example("user_id"),
+        Key::new("item", COLUMN, "What.").required().example("program_id"),
+        Key::new("value", COLUMN, "How much; 1 where absent.").example("affinity"),
+        Key::new("regularization", Shape::Number, "The λ of the model; 500 where absent.").example("500"),
+        Key::new("top", COUNT, "How many weights each item keeps; without it, all.").example("200"),
+        Key::new("max_items", COUNT, "More items are refused; 20000 where absent.").example("20000"),
+        Key::new("explain", Shape::Boolean, "Also give the common users and the users of each item.").example("true"),
+        Key::new("on_nan", ON_NAN, "Whether a NaN is an error, or its row is left out.").example("drop"),
     ],
 );
 
@@ -72,6 +77,7 @@ impl Train {
             regularization: params.within("regularization", 1e-6, f64::INFINITY, problems).unwrap_or(500.0),
             top: params.count("top"),
             max_items: params.count("max_items").unwrap_or(20_000),
+            explain: params.flag("explain"),
             drop_nan: params.drops_nan(),
         }
     }
@@ -96,35 +102,45 @@ impl Train {
         let kept: Vec<usize> = (0..table.len()).filter(known).collect();
         let present = items.len() - items.has_null.iter().filter(|null| **null).count();
         if present > self.max_items {
-            let message = format!(
-                "{present} items are more than `max_items`, {}: the model is as large as their square",
-                self.max_items
-            );
-            return Err(TransformError::TooLarge(message));
+            return Err(TransformError::TooLarge(too_many(present, self.max_items)));
         }
         let pick = |codes: &[u32]| kept.iter().map(|row| codes[*row]).collect::<Vec<u32>>();
         let weights: Vec<f64> = kept.iter().map(|row| values[*row]).collect();
         let weights = self.value.is_some().then_some(weights.as_slice());
         let matrix = Matrix::new(&pick(&users.codes), &pick(&items.codes), weights, users.len(), present);
-        let model = self.digest(&matrix, &items.distinct[0])?;
+        let trained_on = digest(&matrix, &items.distinct[0])?;
+        let parameters = self.parameters(&matrix);
+        let model = hex::encode(Sha256::digest(format!("{parameters} {trained_on}")));
         let lists = self.weights(&matrix);
         let targets = (0_u32..).zip(&lists).flat_map(|(target, list)| std::iter::repeat_n(target, list.len()));
         let sources = lists.iter().flatten().map(|(source, _)| *source);
         let ids = |codes: Vec<u32>| take(&items.distinct[0], &UInt32Array::from(codes), None);
         let item_type = table.column(&self.item.value).data_type().clone();
         let (targets, sources) = (ids(targets.collect())?, ids(sources.collect())?);
-        let rows = targets.len();
         let ranks: Int64Array = lists.iter().flat_map(|list| (1..).zip(list).map(|(rank, _)| Some(rank))).collect();
-        let models: ArrayRef = Arc::new(StringArray::from(vec![model.as_str(); rows]));
-        let columns = vec![
+        let mut columns = vec![
             (field(&self.item.value, item_type.clone()), cast(&targets, &item_type)?),
             (field(&self.source(), item_type.clone()), cast(&sources, &item_type)?),
             (field(&Name::quoted("SCORE"), DataType::Float64), float_column(lists.iter().flatten().map(|(_, b)| *b))),
             (field(&Name::quoted("RANK"), DataType::Int64), Arc::new(ranks) as ArrayRef),
-            (field(&Name::quoted("MODEL"), DataType::Utf8), models),
         ];
+        if self.explain {
+            columns.extend(explained(&matrix, &lists));
+        }
         let dropped = (table.len() - kept.len()) as u64;
-        outcome(columns, vec![("without a user, item or value".to_owned(), dropped)])
+        let rows = outcome(columns, vec![("without a user, item or value".to_owned(), dropped)])?;
+        labelled(rows, [("MODEL", &model), ("TRAINED_ON", &trained_on), ("PARAMETERS", &parameters)])
+    }
+
+    /// The parameters and the size of the training data, as JSON.
+    fn parameters(&self, matrix: &Matrix) -> String {
+        let top = self.top.map_or_else(|| "null".to_owned(), |top| top.to_string());
+        let (lambda, users, items) = (self.regularization, matrix.height(), matrix.width);
+        let rows: usize = (0..users).map(|user| matrix.row(user).count()).sum();
+        let users = (0..users).filter(|user| matrix.row(*user).next().is_some()).count();
+        format!(
+            "{{\"method\":\"ease\",\"regularization\":{lambda},\"top\":{top},\"users\":{users},\"items\":{items},\"interactions\":{rows}}}"
+        )
     }
 
     /// By target, the source items and their weights, the greatest absolute ones first.
@@ -156,26 +172,71 @@ impl Train {
         });
         gram
     }
+}
 
-    fn digest(&self, matrix: &Matrix, items: &ArrayRef) -> Result<String, TransformError> {
-        let mut hash = Sha256::new();
-        hash.update(format!("ease {} {:?} {}", self.regularization, self.top, matrix.width));
-        for item in 0..matrix.width {
-            hash.update(array_value_to_string(items, item)?);
-            hash.update([0]);
-        }
-        let mut users: Vec<Vec<u8>> = (0..matrix.height())
-            .map(|user| {
-                matrix
-                    .row(user)
-                    .flat_map(|(item, x)| [item.to_le_bytes().to_vec(), x.to_le_bytes().to_vec()].concat())
-                    .collect()
-            })
-            .collect();
-        users.sort_unstable();
-        users.iter().for_each(|user| hash.update(user));
-        Ok(hex::encode(hash.finalize()))
+fn too_many(items: usize, most: usize) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a size to one digit")]
+    let size = (items as f64).powi(2) * 8.0 / 1e9;
+    format!(
+        "{items} items are more than `max_items`, {most}: the model is as large as their square, here {size:.1} GB, and takes \
+         time as their cube; leave items with few users out of the input, use `similarity`, or raise `max_items`"
+    )
+}
+
+/// The training data's digest: the ids of the items, and what each user has, whatever the users are called.
+fn digest(matrix: &Matrix, items: &ArrayRef) -> Result<String, TransformError> {
+    let mut hash = Sha256::new();
+    for item in 0..matrix.width {
+        hash.update(array_value_to_string(items, item)?);
+        hash.update([0]);
     }
+    let bytes = |(item, x): (u32, f64)| [item.to_le_bytes().to_vec(), x.to_le_bytes().to_vec()].concat();
+    let mut users: Vec<Vec<u8>> = (0..matrix.height()).map(|user| matrix.row(user).flat_map(bytes).collect()).collect();
+    users.retain(|user| !user.is_empty());
+    users.sort_unstable();
+    users.iter().for_each(|user| {
+        hash.update(user.len().to_le_bytes());
+        hash.update(user);
+    });
+    Ok(hex::encode(hash.finalize()))
+}
+
+/// How many users both items of each weight have, and each of them.
+fn explained(matrix: &Matrix, lists: &[Vec<(u32, f64)>]) -> Vec<(Field, ArrayRef)> {
+    let columns = matrix.transposed();
+    let users = |item: u32| columns.row(item as usize).count() as u64;
+    let of_target = |(target, list): (usize, &Vec<(u32, f64)>)| {
+        let mut common = vec![0_u64; matrix.width];
+        for (user, _) in columns.row(target) {
+            matrix.row(user as usize).for_each(|(other, _)| common[other as usize] += 1);
+        }
+        let own = columns.row(target).count() as u64;
+        list.iter().map(|(source, _)| [common[*source as usize], own, users(*source)]).collect::<Vec<_>>()
+    };
+    let counts: Vec<Vec<[u64; 3]>> = lists.par_iter().enumerate().map(of_target).collect();
+    let column = |(at, name): (usize, &str)| {
+        let values: Int64Array = counts.iter().flatten().map(|counts| i64::try_from(counts[at]).ok()).collect();
+        (field(&Name::quoted(name), DataType::Int64), Arc::new(values) as ArrayRef)
+    };
+    EXPLAINED.into_iter().enumerate().map(column).collect()
+}
+
+const EXPLAINED: [&str; 3] = ["COMMON_USERS", "USERS", "SIMILAR_USERS"];
+
+/// The result with columns that say the same in every row.
+fn labelled(rows: Outcome, labels: [(&str, &String); 3]) -> Result<Outcome, TransformError> {
+    let most = rows.batches.iter().map(RecordBatch::num_rows).max().unwrap_or(0);
+    let values: Vec<ArrayRef> =
+        labels.iter().map(|(_, text)| Arc::new(StringArray::from(vec![text.as_str(); most])) as ArrayRef).collect();
+    let mut fields = rows.schema.fields().to_vec();
+    fields.extend(labels.iter().map(|(name, _)| Arc::new(field(&Name::quoted(*name), DataType::Utf8))));
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    let with_labels = |batch: RecordBatch| {
+        let labels = values.iter().map(|label| label.slice(0, batch.num_rows()));
+        RecordBatch::try_new(Arc::clone(&schema), batch.columns().iter().cloned().chain(labels).collect())
+    };
+    let batches = rows.batches.into_iter().map(with_labels).collect::<Result<_, _>>()?;
+    Ok(Outcome { schema, batches, dropped: rows.dropped })
 }
 
 /// How many rows are eliminated at once.
@@ -251,7 +312,10 @@ impl Form for Train {
         columns.extend(source);
         columns.push(made(&Name::quoted("SCORE"), SqlType::Float));
         columns.push(made(&Name::quoted("RANK"), SqlType::INTEGER));
-        columns.push(made(&Name::quoted("MODEL"), SqlType::TEXT));
+        if self.explain {
+            columns.extend(EXPLAINED.map(|name| made(&Name::quoted(name), SqlType::INTEGER)));
+        }
+        columns.extend(["MODEL", "TRAINED_ON", "PARAMETERS"].map(|name| made(&Name::quoted(name), SqlType::TEXT)));
         distinct(&columns, &self.input, problems);
         columns
     }

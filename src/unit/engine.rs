@@ -51,7 +51,7 @@ impl Memory {
 pub(super) fn key(origin: &Origin) -> Origin {
     match origin {
         Origin::Step(id, _) => Origin::Step(id.clone(), None),
-        Origin::Table(name) => Origin::Table(name.clone()),
+        Origin::Table(_) | Origin::Own(_) => origin.clone(),
     }
 }
 

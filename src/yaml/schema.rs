@@ -87,6 +87,7 @@ fn of(shape: &Shape, definitions: &mut Map<String, Value>) -> Value {
     match shape {
         Shape::Any => json!({}),
         Shape::Text => json!({ "type": "string" }),
+        Shape::Sql => json!({ "type": ["string", "number", "boolean"] }),
         Shape::Scalar => json!({ "type": ["string", "number", "boolean"] }),
         Shape::Boolean => json!({ "type": "boolean" }),
         Shape::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
@@ -101,6 +102,7 @@ fn of(shape: &Shape, definitions: &mut Map<String, Value>) -> Value {
         Shape::Names { value, .. } => json!({ "type": "object", "additionalProperties": of(value, definitions) }),
         Shape::Record(record) => reference(record, definitions),
         Shape::Either(shapes) => json!({ "anyOf": shapes.iter().map(|s| of(s, definitions)).collect::<Vec<_>>() }),
+        Shape::Template(shape) => of(shape, definitions),
         Shape::Optional(shape) => json!({ "anyOf": [{ "type": "null" }, of(shape, definitions)] }),
     }
 }

@@ -25,6 +25,8 @@ pub enum Shape {
     },
     /// A number.
     Number,
+    /// An SQL expression over columns.
+    Sql,
     /// A scalar of a certain form, such as a duration.
     Form(&'static Form),
     /// One of these words.
@@ -46,6 +48,8 @@ pub enum Shape {
     Either(&'static [Shape]),
     /// Nothing, or this.
     Optional(&'static Shape),
+    /// This, where a text with `{{` stands for what it will be once its variables are filled in.
+    Template(&'static Shape),
 }
 
 /// A scalar of a certain form.
@@ -137,6 +141,11 @@ impl Shape {
             Self::Any => {}
             Self::Optional(_) if node.value == Value::Null => {}
             Self::Optional(shape) => shape.check(node, problems),
+            Self::Template(shape) => {
+                let mut found = Vec::new();
+                shape.check(node, &mut found);
+                problems.extend(found.into_iter().filter(|problem| !is_template(problem)));
+            }
             Self::Either(shapes) => match shapes.iter().find(|shape| shape.fits(node)) {
                 Some(shape) => shape.check(node, problems),
                 None => problems.push(self.wrong_type(node)),
@@ -179,7 +188,7 @@ impl Shape {
                 }
             }
             Self::Record(record) => record.check(node, problems),
-            Self::Text | Self::Scalar | Self::Boolean | Self::Number => {}
+            Self::Text | Self::Scalar | Self::Boolean | Self::Number | Self::Sql => {}
         }
     }
 
@@ -188,7 +197,7 @@ impl Shape {
         match self {
             Self::Any => true,
             Self::Text => matches!(node.value, Value::Text(_)),
-            Self::Scalar | Self::Form(_) | Self::Word(_) => node.scalar().is_some(),
+            Self::Scalar | Self::Sql | Self::Form(_) | Self::Word(_) => node.scalar().is_some(),
             Self::Boolean => matches!(node.value, Value::Boolean(_)),
             Self::Integer { .. } => node.integer().is_some(),
             Self::Number => node.number().is_some(),
@@ -197,6 +206,7 @@ impl Shape {
             Self::Names { .. } | Self::Record(_) => matches!(node.value, Value::Map(_)),
             Self::Either(shapes) => shapes.iter().any(|shape| shape.fits(node)),
             Self::Optional(shape) => node.value == Value::Null || shape.fits(node),
+            Self::Template(shape) => shape.fits(node),
         }
     }
 
@@ -223,14 +233,15 @@ impl Shape {
             Self::Boolean => "`true` or `false`".to_owned(),
             Self::Integer { .. } => "a whole number".to_owned(),
             Self::Number => "a number".to_owned(),
+            Self::Sql => "an SQL expression".to_owned(),
             Self::Form(form) => form.noun.to_owned(),
             Self::Word(words) => one_of(words),
             Self::List(_) => "a list".to_owned(),
             Self::OneOrMore(shape) => format!("{} or a list", shape.noun()),
             Self::Names { noun, .. } => format!("a mapping with one key per {noun}"),
-            Self::Record(record) => format!("a mapping of a {}'s keys", record.noun),
+            Self::Record(record) => format!("a mapping of {}'s keys", with_article(record.noun)),
             Self::Either(shapes) => shapes.iter().map(Self::noun).collect::<Vec<_>>().join(" or "),
-            Self::Optional(shape) => shape.noun(),
+            Self::Optional(shape) | Self::Template(shape) => shape.noun(),
         }
     }
 }
@@ -255,7 +266,8 @@ impl Record {
         let first = kinds.next();
         if let (Some(first), Some(second)) = (first, kinds.next()) {
             let (a, b) = (&first.key.value, &second.key.value);
-            let message = format!("a {} is of one kind, and this one has both `{a}` and `{b}`", self.noun);
+            let noun = with_article(self.noun);
+            let message = format!("{noun} is of one kind, and this one has both `{a}` and `{b}`");
             let diagnostic = Diagnostic::error("two-kinds", message).at(second.key.span.clone());
             problems.push(diagnostic.related(first.key.span.clone(), "the other one"));
         }
@@ -293,7 +305,7 @@ impl Record {
                 None => diagnostic.hint(format!("the kinds are {}", listed(&words))),
             };
         }
-        let message = format!("a {} has no key `{name}`", self.noun);
+        let message = format!("{} has no key `{name}`", with_article(self.noun));
         let diagnostic = Diagnostic::error("unknown-key", message).at(entry.key.span.clone());
         let near = near_key.or(near_kind);
         match near {
@@ -317,6 +329,17 @@ fn repeated(node: &Node, noun: &str, problems: &mut Vec<Diagnostic>) {
             problems.push(diagnostic.related(first.key.span.clone(), "first written here"));
         }
     }
+}
+
+/// Whether a problem is with a text whose variables are not filled in yet.
+fn is_template(problem: &Diagnostic) -> bool {
+    problem.span.as_ref().is_some_and(|span| span.text().contains("{{"))
+}
+
+/// `a step`, `an affinity`.
+fn with_article(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {noun}")
 }
 
 /// What stands where something else was expected.

@@ -7,6 +7,7 @@ mod project;
 mod reference;
 mod run;
 mod sql;
+mod transforms;
 mod unit;
 mod warehouse;
 mod wrong;

@@ -63,10 +63,15 @@ impl Project {
         self.folder.path().join(path)
     }
 
-    /// Runs `pipe` with these words in the project's folder.
+    /// Runs `pipe` with the words of a text in the project's folder.
     pub(crate) fn pipe(&self, words: &str) -> Ran {
+        self.words(&words.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Runs `pipe` with these words in the project's folder.
+    pub(crate) fn words(&self, words: &[&str]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
-        command.args(words.split_whitespace()).current_dir(self.folder.path());
+        command.args(words).current_dir(self.folder.path());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PIPE_")) {
             command.env_remove(name);
         }

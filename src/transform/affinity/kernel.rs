@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, TimestampNanosecondArray, UInt32Array};
+use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray, TimestampNanosecondArray, UInt32Array};
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 use rayon::prelude::*;
@@ -142,7 +142,9 @@ fn pairs(affinity: &Affinity, events: &Events, rows: &[u32]) -> Vec<Pair> {
     for run in rows.chunk_by(|a, b| item(*a) == item(*b)) {
         let mut run = run.to_vec();
         if let Some(most) = affinity.per_day {
-            run.sort_unstable_by(|a, b| day(*a).cmp(&day(*b)).then(weight(*b).total_cmp(&weight(*a))));
+            let newer = |a: u32, b: u32| events.times[b as usize].cmp(&events.times[a as usize]);
+            let heavier = |a: u32, b: u32| weight(b).total_cmp(&weight(a)).then_with(|| newer(a, b));
+            run.sort_unstable_by(|a, b| day(*a).cmp(&day(*b)).then_with(|| heavier(*a, *b)));
             run = run.chunk_by(|a, b| day(*a) == day(*b)).flat_map(|day| day.iter().take(most)).copied().collect();
             run.sort_unstable_by(|a, b| weight(*a).total_cmp(&weight(*b)));
         }
@@ -287,7 +289,7 @@ fn finish(affinity: &Affinity, lists: &mut [Vec<Pair>]) {
             shares[run[0].0 as usize] = run.iter().map(|(_, value)| value).sum();
         }
         let total: f64 = sum(shares.iter().copied());
-        shares.iter_mut().for_each(|share| *share /= total);
+        shares.iter_mut().for_each(|share| *share = if total == 0.0 { 0.0 } else { *share / total });
     }
     lists.par_iter_mut().with_min_len(USERS).for_each(|pairs| {
         let values = || pairs.iter().map(|pair| pair.affinity);
@@ -310,7 +312,8 @@ fn finish(affinity: &Affinity, lists: &mut [Vec<Pair>]) {
                 Normalize::None => pair.affinity,
                 Normalize::Lift { smoothing } => {
                     let p = shares[pair.item as usize];
-                    (pair.affinity + smoothing * p) / (total + smoothing) / p
+                    // Where the population has nothing of an item, nobody has more of it than others.
+                    if p == 0.0 { 0.0 } else { (pair.affinity + smoothing * p) / (total + smoothing) / p }
                 }
                 _ if scale == 0.0 => 0.0,
                 _ => (pair.affinity - shift) / scale + 0.0,
@@ -367,6 +370,9 @@ fn columns(
     if affinity.previous.is_some() {
         let at: TimestampNanosecondArray = all().map(|_| Some(as_of)).collect();
         columns.push((field(&Name::quoted("AS_OF"), time), Arc::new(at)));
+        let digest = affinity.digest();
+        let parameters: StringArray = all().map(|_| Some(digest.as_str())).collect();
+        columns.push((field(&Name::quoted("PARAMETERS"), DataType::Utf8), Arc::new(parameters)));
     }
     if affinity.explain {
         columns.push((field(&Name::quoted("RAW_AFFINITY"), DataType::Float64), float_column(all().map(|p| p.raw))));

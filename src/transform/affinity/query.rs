@@ -1,9 +1,13 @@
 //! `affinity` as SQL: the queries that read its inputs, and the whole of it as one query.
 
 use crate::diagnostic::Diagnostic;
+use crate::dialect::Column;
 use crate::name::Name;
 use crate::transform::Form;
-use crate::transform::sql::{Steps, float, instant, list, names, partition_by};
+use crate::transform::param::{ColumnName, Instant, Params};
+use crate::transform::sql::{
+    Steps, float, instant, list, names, no_form, not_nan, number, partition_by, refusing_nan, where_all, written,
+};
 
 use super::{Affinity, Aggregate, Future, Normalize, Share, Weighting};
 
@@ -21,7 +25,8 @@ pub(super) fn input(affinity: &Affinity, at: usize) -> String {
     }
     if Some(at) == affinity.previous_at() {
         let keys = list("", names(&affinity.user).chain(names(&affinity.item)));
-        return format!("select {keys}, AFFINITY, EVENTS, LAST_AT, AS_OF\nfrom {table}");
+        let select = format!("select {keys}, AFFINITY, EVENTS, LAST_AT, AS_OF\nfrom {table}");
+        return select + &where_all(&whole_rows(affinity));
     }
     let propagate = affinity.propagate.iter();
     let columns = propagate.flat_map(|p| p.item.iter().chain([&p.to]).chain(&p.strength)).map(|name| &name.value);
@@ -34,9 +39,22 @@ pub(super) fn input(affinity: &Affinity, at: usize) -> String {
     format!("select {}\nfrom {table}", list("", once))
 }
 
-/// Events with their weight.
+/// The condition that a row of the earlier result was made with the same parameters.
+fn same_parameters(affinity: &Affinity) -> String {
+    format!("PARAMETERS = '{}'", affinity.digest())
+}
+
+/// The conditions that a row of the earlier result is whole and was made with the same parameters.
+fn whole_rows(affinity: &Affinity) -> Vec<String> {
+    let keys = names(&affinity.user).chain(names(&affinity.item)).map(Name::sql);
+    let figures = ["AFFINITY", "EVENTS", "LAST_AT", "AS_OF"].map(str::to_owned);
+    let present = keys.chain(figures).map(|name| format!("{name} is not null"));
+    std::iter::once(same_parameters(affinity)).chain(present).collect()
+}
+
+/// Events with their weight. Of an input whose earlier result is known, only what came after that result.
 fn events(affinity: &Affinity) -> String {
-    let value = affinity.value.as_ref().map(|value| format!("({})::float", value.value));
+    let value = affinity.value.as_ref().map(|value| format!("{}::float", written(value)));
     let kind = affinity.events.as_ref().map(|events| {
         let weight =
             |(kind, weight): &(String, f64)| format!("when '{}' then {}", kind.replace('\'', "''"), float(*weight));
@@ -54,60 +72,96 @@ fn events(affinity: &Affinity) -> String {
             once.push(name);
         }
     });
-    let filter = affinity.qualify.as_ref().map_or_else(String::new, |qualify| format!("\nwhere {}", qualify.value));
+    let mut conditions: Vec<String> = affinity.qualify.iter().map(written).collect();
+    if let (Some(previous), Some(time)) = (&affinity.previous, &affinity.time) {
+        let (table, same) = (previous.value.sql(), same_parameters(affinity));
+        let known = format!("(select max(AS_OF) from {table} where {same})");
+        conditions.push(format!("coalesce({}::timestamp_ntz > {known}::timestamp_ntz, true)", time.value.sql()));
+    }
+    let filter = where_all(&conditions);
     let (columns, value) = (list("", once), value_column().sql());
     format!("select {columns}, {weight} as {value}\nfrom {}{filter}", affinity.input.value.sql())
 }
 
 /// The whole transform as one query.
-pub(super) fn whole(affinity: &Affinity, problems: &mut Vec<Diagnostic>) -> String {
-    let mut refuse = |what: &str| {
-        let message = format!("`affinity` with {what} has no form as one SQL query");
-        let diagnostic = Diagnostic::error("no-sql-form", message).at(affinity.input.span.clone());
-        problems.push(diagnostic.hint("run this step on the embedded engine"));
-    };
-    if affinity.previous.is_some() {
-        refuse("`previous`");
-    }
+pub(super) fn whole(affinity: &Affinity, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {
     if affinity.future == Future::Error {
-        refuse("`future: error`");
+        problems.push(no_form("affinity", "`future: error`", Params(&affinity.node).span("future")));
     }
     let mut steps = Steps::default();
     let pair = list("", names(&affinity.user).chain(names(&affinity.item)));
     let from = decayed(affinity, &mut steps, &pair);
     let from = aggregated(affinity, &mut steps, &from, &pair);
-    let (from, key) = weighed(affinity, &mut steps, from);
+    let (from, key) = weighed(affinity, inputs, &mut steps, from);
     last(affinity, steps, &from, &key)
+}
+
+/// The instant that age is counted from.
+fn as_of(affinity: &Affinity, time: &ColumnName) -> String {
+    match (affinity.as_of, &affinity.previous) {
+        (Instant::Latest, Some(previous)) => format!(
+            "(select max(at) from (select {}::timestamp_ntz as at from PIPE__events union all \
+             select AS_OF::timestamp_ntz from {} where {}) instants)",
+            time.value.sql(),
+            previous.value.sql(),
+            same_parameters(affinity)
+        ),
+        (as_of, _) => instant(as_of, &time.value, "PIPE__events"),
+    }
+}
+
+/// A weight of some age, as a factor of nothing where there is no half-life.
+fn aged(affinity: &Affinity, weight: &str, at: &str, as_of: &str) -> String {
+    let Some(half_life) = affinity.half_life else { return weight.to_owned() };
+    let age = format!("greatest(datediff('nanosecond', {at}, {as_of})::float, 0::float)");
+    #[expect(clippy::cast_precision_loss, reason = "a duration to 1e-15 of itself")]
+    let half_life = float(half_life as f64);
+    format!("{weight} * power(0.5::float, {age} / {half_life})")
 }
 
 fn decayed(affinity: &Affinity, steps: &mut Steps, pair: &str) -> String {
     let events = steps.push("events", events(affinity));
     let value = value_column().sql();
-    let mut conditions: Vec<String> =
-        names(&affinity.user).chain(names(&affinity.item)).map(|name| format!("{} is not null", name.sql())).collect();
+    let is_known = |name: &Name| format!("{} is not null", name.sql());
+    let mut conditions: Vec<String> = names(&affinity.user).chain(names(&affinity.item)).map(is_known).collect();
     conditions.push(format!("{value} is not null"));
-    let capped = affinity.per_event.map_or_else(|| value.clone(), |most| format!("least({value}, {})", float(most)));
-    let mut weight = capped;
-    let mut at = String::new();
+    let weight = if affinity.drop_nan {
+        conditions.push(not_nan(&value));
+        value
+    } else {
+        refusing_nan(&value, &value_column().lower())
+    };
+    let mut weight =
+        affinity.per_event.map_or_else(|| weight.clone(), |most| format!("least({weight}, {})", float(most)));
+    let (mut at, mut origin) = (String::new(), String::new());
     if let Some(time) = &affinity.time {
         let column = format!("{}::timestamp_ntz", time.value.sql());
-        let origin = instant(affinity.as_of, &time.value, "PIPE__events");
+        origin = as_of(affinity, time);
         conditions.push(format!("{} is not null", time.value.sql()));
         if affinity.future == Future::Drop {
             conditions.push(format!("{column} <= {origin}"));
         }
-        if let Some(half_life) = affinity.half_life {
-            let age = format!("greatest(datediff('nanosecond', {column}, {origin})::float, 0::float)");
-            #[expect(clippy::cast_precision_loss, reason = "a duration to 1e-15 of itself")]
-            let half_life = float(half_life as f64);
-            weight = format!("{weight} * power(0.5::float, {age} / {half_life})");
-        }
+        weight = aged(affinity, &weight, &column, &origin);
         at = format!(", {column} as happened_at");
     }
-    let select = format!("select {pair}, {weight} as w{at}\nfrom {events}\nwhere {}", conditions.join(" and "));
+    let mut select = format!("select {pair}, {weight} as w, 1 as n{at}\nfrom {events}{}", where_all(&conditions));
+    if let Some(previous) = &affinity.previous {
+        // What was liked before has aged since it was counted; counts do not age.
+        let before = match affinity.aggregate {
+            Aggregate::Count => "AFFINITY::float".to_owned(),
+            _ => aged(affinity, "AFFINITY::float", "AS_OF::timestamp_ntz", &origin),
+        };
+        select += &format!(
+            "\nunion all\nselect {pair}, {before} as w, EVENTS as n, LAST_AT::timestamp_ntz as happened_at\nfrom {}{}",
+            previous.value.sql(),
+            where_all(&whole_rows(affinity))
+        );
+    }
     let decayed = steps.push("decayed", select);
     let Some(most) = affinity.per_day else { return decayed };
-    let order = format!("row_number() over (partition by {pair}, happened_at::date order by w desc) <= {most}");
+    let order = format!(
+        "row_number() over (partition by {pair}, happened_at::date order by w desc, happened_at desc) <= {most}"
+    );
     steps.push("capped_days", format!("select *\nfrom {decayed}\nqualify {order}"))
 }
 
@@ -116,7 +170,7 @@ fn aggregated(affinity: &Affinity, steps: &mut Steps, from: &str, pair: &str) ->
     let value = match affinity.aggregate {
         Aggregate::Sum => "sum(w)",
         Aggregate::Max => "max(w)",
-        Aggregate::Count => "count(*)::float",
+        Aggregate::Count => "sum(n)::float",
         Aggregate::NoisyOr => "",
         Aggregate::Last => {
             let place = format!("row_number() over (partition by {pair} order by happened_at desc, w desc) = 1");
@@ -137,8 +191,8 @@ fn aggregated(affinity: &Affinity, steps: &mut Steps, from: &str, pair: &str) ->
     let value = affinity.per_pair.map_or_else(|| value.clone(), |most| format!("least({value}, {})", float(most)));
     let at = affinity.time.as_ref().map_or("", |_| ", max(happened_at) as last_at");
     let few =
-        if affinity.min_events > 1 { format!("\nhaving count(*) >= {}", affinity.min_events) } else { String::new() };
-    let select = format!("select {pair}, {value} as a, count(*) as events{at}\nfrom {from}\ngroup by {pair}{few}");
+        if affinity.min_events > 1 { format!("\nhaving sum(n) >= {}", affinity.min_events) } else { String::new() };
+    let select = format!("select {pair}, {value} as a, sum(n) as events{at}\nfrom {from}\ngroup by {pair}{few}");
     let pairs = steps.push("pairs", select);
     let Some(most) = affinity.per_user_items else { return pairs };
     let (users, items) = (partition_by(names(&affinity.user)), list("", names(&affinity.item)));
@@ -147,7 +201,7 @@ fn aggregated(affinity: &Affinity, steps: &mut Steps, from: &str, pair: &str) ->
 }
 
 /// `transform` and `propagate`: the step, and the columns of what is liked.
-fn weighed(affinity: &Affinity, steps: &mut Steps, from: String) -> (String, Vec<Name>) {
+fn weighed(affinity: &Affinity, inputs: &[&[Column]], steps: &mut Steps, from: String) -> (String, Vec<Name>) {
     let user = list("", names(&affinity.user));
     let items = partition_by(names(&affinity.item));
     let users = partition_by(names(&affinity.user));
@@ -171,16 +225,14 @@ fn weighed(affinity: &Affinity, steps: &mut Steps, from: String) -> (String, Vec
     let Some(propagate) = &affinity.propagate else {
         return (weighed, names(&affinity.item).cloned().collect());
     };
-    let strength =
-        propagate.strength.as_ref().map_or_else(|| float(1.0), |name| format!("{}::float", name.value.sql()));
-    let (item, to) = (list("", names(&propagate.item)), propagate.to.value.sql());
     let mut present: Vec<String> = names(&propagate.item).map(|name| format!("{} is not null", name.sql())).collect();
+    let theirs = inputs.get(1).copied().unwrap_or(&[]);
+    let strength = propagate.strength.as_ref();
+    let strength = strength.map_or_else(|| float(1.0), |name| number(name, theirs, affinity.drop_nan, &mut present));
+    let (item, to) = (list("", names(&propagate.item)), propagate.to.value.sql());
     present.push(format!("{to} is not null and {strength} is not null"));
-    let select = format!(
-        "select {item}, {to}, {strength} as m\nfrom {}\nwhere {}",
-        propagate.input.value.sql(),
-        present.join(" and ")
-    );
+    let select =
+        format!("select {item}, {to}, {strength} as m\nfrom {}{}", propagate.input.value.sql(), where_all(&present));
     let links = steps.push("links", select);
     let share = match propagate.share {
         Share::Full => "m".to_owned(),
@@ -231,10 +283,10 @@ fn last(affinity: &Affinity, mut steps: Steps, from: &str, key: &[Name]) -> Stri
         }
         Normalize::Lift { smoothing } => {
             let item = list("", key);
-            let share = format!("sum(x) over (partition by {item}) / sum(x) over ()");
+            let share = format!("coalesce(sum(x) over (partition by {item}) / nullif(sum(x) over (), 0), 0::float)");
             from = steps.push("shares", format!("select *, {share} as p\nfrom {from}"));
             let m = float(smoothing);
-            format!("(x + {m} * p) / (sum(x) {over} + {m}) / p")
+            format!("iff(p = 0, 0::float, (x + {m} * p) / nullif(sum(x) {over} + {m}, 0) / nullif(p, 0))")
         }
     };
     let columns = list("", names(&affinity.user).chain(key));
@@ -242,6 +294,9 @@ fn last(affinity: &Affinity, mut steps: Steps, from: &str, key: &[Name]) -> Stri
     if affinity.propagate.is_none() {
         select += ", events as EVENTS";
         select += affinity.time.as_ref().map_or("", |_| ", last_at as LAST_AT");
+    }
+    if let (Some(_), Some(time)) = (&affinity.previous, &affinity.time) {
+        select += &format!(", {} as AS_OF, '{}' as PARAMETERS", as_of(affinity, time), affinity.digest());
     }
     if affinity.explain {
         select += if affinity.propagate.is_some() { ", x as RAW_AFFINITY" } else { ", a as RAW_AFFINITY" };

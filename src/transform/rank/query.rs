@@ -2,12 +2,15 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Column;
+use crate::dialect::types::SqlType;
 use crate::name::Name;
-use crate::transform::scope::is_scalar;
-use crate::transform::sql::{Steps, float, instant, list, names, partition_by, seconds_between};
+use crate::transform::scope::{find, is_scalar};
+use crate::transform::sql::{
+    Steps, float, instant, list, names, no_form, number, partition_by, refusing, seconds_between, where_all, written,
+};
 use crate::transform::{Form, param};
 
-use super::{Combine, Component, Decay, DecayShape, Method, Normalize, Rank, Scale, Scope, check};
+use super::{Combine, Component, Decay, DecayShape, Exclude, Method, Normalize, Rank, Scale, Scope, check, fill};
 
 /// Columns that queries add for the kernel start like this.
 const HELPER: &str = "__PIPE_";
@@ -29,9 +32,9 @@ pub(super) fn input(rank: &Rank, at: usize, inputs: &[&[Column]]) -> String {
     if at == 0 {
         let mut select = vec!["*".to_owned()];
         for (quota, parameters) in rank.quotas.iter().enumerate() {
-            select.push(format!("({}) as {}", parameters.condition.value, quota_column(quota).sql()));
+            select.push(format!("{} as {}", written(&parameters.condition), quota_column(quota).sql()));
         }
-        let filter = rank.filter.as_ref().map_or_else(String::new, |filter| format!("\nwhere {}", filter.value));
+        let filter = rank.filter.as_ref().map_or_else(String::new, |filter| format!("\nwhere {}", written(filter)));
         return format!("select {}\nfrom {table}{filter}", select.join(", "));
     }
     let places = rank.places();
@@ -70,97 +73,131 @@ pub(super) fn whole(rank: &Rank, inputs: &[&[Column]], problems: &mut Vec<Diagno
     refuse(rank, problems);
     let columns = inputs.first().copied().unwrap_or(&[]);
     let mut steps = Steps::default();
-    let mut from = candidates(rank, &mut steps);
-    from = raw(rank, &mut steps, &from);
+    let mut from = candidates(rank, inputs, &mut steps);
+    from = raw(rank, columns, &mut steps, &from);
     from = normalized(rank, &mut steps, &from);
-    from = scored(rank, &mut steps, &from);
+    from = scored(rank, columns, &mut steps, &from);
     let order = order(rank, columns);
-    let partition = partition_by(names(&rank.partition_by));
     if !rank.dedupe.is_empty() {
-        let keys = list("", names(&rank.partition_by).chain(names(&rank.dedupe)));
-        let nulls: Vec<String> = names(&rank.dedupe).map(|name| format!("{} is null", name.sql())).collect();
-        let first = format!("row_number() over (partition by {keys} order by {order}) = 1");
-        let select = format!("select *\nfrom {from}\nqualify {first} or {}", nulls.join(" or "));
-        from = steps.push("deduplicated", select);
+        from = first_of(rank, &mut steps, ("deduplicated", &from), &rank.dedupe, &order, 1);
     }
     if let [cap] = rank.caps.as_slice() {
-        let keys = list("", names(&rank.partition_by).chain(names(&cap.by)));
-        let nulls: Vec<String> = names(&cap.by).map(|name| format!("{} is null", name.sql())).collect();
-        let place = format!("row_number() over (partition by {keys} order by {order}) <= {}", cap.max);
-        from = steps.push("capped", format!("select *\nfrom {from}\nqualify {place} or {}", nulls.join(" or ")));
+        from = first_of(rank, &mut steps, ("capped", &from), &cap.by, &order, cap.max);
     }
+    let partition = partition_by(names(&rank.partition_by));
     let over = format!("over ({partition}order by {order})");
-    let number = number(rank, &partition, &over);
-    let made = check::made_columns(rank);
-    let kept: Vec<&Name> =
-        columns.iter().map(|c| &c.name).filter(|name| made.iter().all(|other| other.name != **name)).collect();
-    let mut select: Vec<String> = kept.iter().map(|name| name.sql()).collect();
+    let number = number_of(rank, &partition, &over);
+    let mut select: Vec<String> = kept(rank, columns).map(Name::sql).collect();
     select.push(format!("{HELPER}SCORE as {}", rank.score_as.sql()));
     select.push(format!("{number} as {}", rank.number_as.sql()));
+    if rank.backfill.is_some() {
+        select.push("false as BACKFILLED".to_owned());
+    }
     select.extend(explained(rank));
     let top = rank.top.map_or_else(String::new, |top| match rank.method {
         Method::Rank | Method::DenseRank | Method::Max | Method::Average => format!("\nqualify {number} <= {top}"),
         _ => format!("\nqualify row_number() {over} <= {top}"),
     });
-    steps.finish(&format!("select {}\nfrom {from}{top}", select.join(", ")))
+    let listed = format!("select {}\nfrom {from}{top}", select.join(", "));
+    match &rank.backfill {
+        None => steps.finish(&listed),
+        Some(backfill) => fill::filled(rank, backfill, inputs, steps, listed),
+    }
+}
+
+/// The input's columns that the result keeps.
+pub(super) fn kept<'a>(rank: &Rank, columns: &'a [Column]) -> impl Iterator<Item = &'a Name> + use<'a> {
+    let made = check::made_columns(rank);
+    columns.iter().map(|column| &column.name).filter(move |name| made.iter().all(|other| other.name != **name))
+}
+
+/// The first few rows of each value of some columns, in the order of the list; rows with a NULL there are all kept.
+fn first_of(
+    rank: &Rank,
+    steps: &mut Steps,
+    (name, from): (&str, &str),
+    by: &[param::ColumnName],
+    order: &str,
+    most: usize,
+) -> String {
+    let keys = list("", names(&rank.partition_by).chain(names(by)));
+    let nulls: Vec<String> = names(by).map(|name| format!("{} is null", name.sql())).collect();
+    let place = format!("row_number() over (partition by {keys} order by {order}) <= {most}");
+    steps.push(name, format!("select *\nfrom {from}\nqualify {place} or {}", nulls.join(" or ")))
 }
 
 /// What a query cannot say: choices that depend on earlier choices.
 fn refuse(rank: &Rank, problems: &mut Vec<Diagnostic>) {
-    let span = &rank.input.span;
-    let mut refuse = |what: &str| {
-        let message = format!("`rank` with {what} has no form as one SQL query");
-        let diagnostic = Diagnostic::error("no-sql-form", message).at(span.clone());
-        problems.push(diagnostic.hint("run this step on the embedded engine"));
+    let mut refuse = |key: &str, what: &str| {
+        problems.push(no_form("rank", what, param::Params(&rank.node).span(key)));
     };
     if rank.diversity.is_some() {
-        refuse("`diversity`");
+        refuse("diversity", "`diversity`");
     }
     if !rank.quotas.is_empty() {
-        refuse("`quotas`");
+        refuse("quotas", "`quotas`");
     }
     if rank.caps.len() > 1 {
-        refuse("several `caps`");
+        refuse("caps", "several `caps`");
     }
     if rank.caps.iter().any(|cap| cap.window.is_some()) {
-        refuse("a `window` in `caps`");
-    }
-    if rank.backfill.is_some() {
-        refuse("`backfill`");
+        refuse("caps", "a `window` in `caps`");
     }
 }
 
-/// The input's rows without those that `filter` and `exclude` leave out.
-fn candidates(rank: &Rank, steps: &mut Steps) -> String {
-    let mut conditions: Vec<String> = rank.filter.iter().map(|filter| format!("({})", filter.value)).collect();
-    for exclude in &rank.exclude {
-        let table = exclude.input.value.sql();
-        let mut same: Vec<String> = exclude
-            .keys
-            .iter()
-            .map(|(mine, theirs)| format!("x.{} = t.{}", theirs.value.sql(), mine.value.sql()))
-            .collect();
-        if let Some((time, age, origin)) = &exclude.recent {
-            let origin = instant(*origin, &time.value, &table);
-            same.push(format!("x.{}::timestamp_ntz >= dateadd('nanosecond', -{age}, {origin})", time.value.sql()));
-        }
-        conditions.push(format!("not exists (select 1 from {table} x where {})", same.join(" and ")));
+/// The condition that a table does not exclude a row of the alias `t`; `side` says which alias has a column.
+pub(super) fn not_excluded(exclude: &Exclude, side: &dyn Fn(&Name) -> &'static str) -> String {
+    let table = exclude.input.value.sql();
+    let same = exclude.keys.iter();
+    let same =
+        same.map(|(mine, theirs)| format!("x.{} = {}.{}", theirs.value.sql(), side(&mine.value), mine.value.sql()));
+    let mut same: Vec<String> = same.collect();
+    if let Some((time, age, origin)) = &exclude.recent {
+        let origin = instant(*origin, &time.value, &table);
+        same.push(format!("x.{}::timestamp_ntz >= dateadd('nanosecond', -{age}, {origin})", time.value.sql()));
     }
-    let filter = if conditions.is_empty() { String::new() } else { format!("\nwhere {}", conditions.join("\n  and ")) };
-    steps.push("candidates", format!("select t.*\nfrom {} t{filter}", rank.input.value.sql()))
+    format!("not exists (select 1 from {table} x where {})", same.join(" and "))
+}
+
+/// The input's rows without those that `filter` and `exclude` leave out, and without NaN where that is dropped.
+fn candidates(rank: &Rank, inputs: &[&[Column]], steps: &mut Steps) -> String {
+    let mut conditions: Vec<String> = rank.filter.iter().map(written).collect();
+    let table = rank.input.value.sql();
+    let mut from = steps.push("rows", format!("select t.*\nfrom {table} t{}", where_all(&conditions)));
+    conditions = rank.exclude.iter().map(|exclude| not_excluded(exclude, &|_| "t")).collect();
+    if rank.drop_nan {
+        let columns = inputs.first().copied().unwrap_or(&[]);
+        let numbers =
+            rank.components.iter().flat_map(|c| std::iter::once(&c.column).chain(c.bayes.iter().map(|b| &b.votes)));
+        for name in numbers.chain(rank.decay.iter().filter_map(Decay::days)) {
+            number(name, columns, true, &mut conditions);
+        }
+    }
+    if !conditions.is_empty() {
+        from = steps.push("candidates", format!("select t.*\nfrom {from} t{}", where_all(&conditions)));
+    }
+    from
 }
 
 /// Adds each score column as a FLOAT, drawn to the mean by votes.
-fn raw(rank: &Rank, steps: &mut Steps, from: &str) -> String {
+fn raw(rank: &Rank, columns: &[Column], steps: &mut Steps, from: &str) -> String {
     let mut select = Vec::new();
     for (at, component) in rank.components.iter().enumerate() {
-        let column = format!("{}::float", component.column.value.sql());
+        let float_of = |name: &param::ColumnName| number(name, columns, rank.drop_nan, &mut Vec::new());
+        let mut column = float_of(&component.column);
+        let is_float = find(columns, &component.column.value).is_some_and(|c| c.sql_type == SqlType::Float);
+        if component.normalize.is_arithmetic() && is_float {
+            let name = component.column.value.lower();
+            let message = format!("column `{name}` has an infinite number, which cannot be normalised");
+            let value = format!("{}::float", component.column.value.sql());
+            column = refusing(&column, &format!("abs({value}) = 'inf'::float"), &message);
+        }
         let value = match &component.bayes {
             None => column,
             Some(bayes) => {
                 let window = window(rank, component);
-                let mean = bayes.mean.map_or_else(|| format!("avg({column}) over ({window})"), float);
-                let votes = format!("greatest(coalesce({}, 0)::float, 0::float)", bayes.votes.value.sql());
+                let mean = bayes.mean.map_or_else(|| format!("avg({column}) over ({})", window.trim_end()), float);
+                let votes = format!("greatest(coalesce({}, 0), 0::float)", float_of(&bayes.votes));
                 let prior = float(bayes.prior_votes);
                 format!("({votes} * {column} + {prior} * {mean}) / ({votes} + {prior})")
             }
@@ -251,7 +288,7 @@ fn normal(how: Normalize, at: usize, window: &str) -> String {
 }
 
 /// Adds contributions, the decay factor and the score, and leaves out rows without a score.
-fn scored(rank: &Rank, steps: &mut Steps, from: &str) -> String {
+fn scored(rank: &Rank, columns: &[Column], steps: &mut Steps, from: &str) -> String {
     let mut select = Vec::new();
     for (at, component) in rank.components.iter().enumerate() {
         select.push(format!("{} as {HELPER}PART_{at}", contribution(rank, at, component)));
@@ -269,6 +306,12 @@ fn scored(rank: &Rank, steps: &mut Steps, from: &str) -> String {
         Combine::Max | Combine::Min => parts.concat(),
     };
     let score = if rank.decay.is_some() { format!("({blend}) * {HELPER}DECAY") } else { blend };
+    let is_float = |c: &Component| find(columns, &c.column.value).is_some_and(|c| c.sql_type == SqlType::Float);
+    let score = if rank.components.len() > 1 && rank.components.iter().any(is_float) {
+        refusing(&score, &format!("({score}) = 'NaN'::float"), "the blend of the score columns is not a number")
+    } else {
+        score
+    };
     let scored = steps.push("blended", format!("select *, {score} as {HELPER}SCORE\nfrom {from}"));
     steps.push("scored", format!("select *\nfrom {scored}\nwhere {HELPER}SCORE is not null"))
 }
@@ -295,7 +338,7 @@ fn contribution(rank: &Rank, at: usize, component: &Component) -> String {
 
 fn factor(decay: &Decay) -> String {
     let column = decay.column.value.sql();
-    let origin = instant(decay.origin, &decay.column.value, "PIPE__candidates");
+    let origin = instant(decay.origin, &decay.column.value, "PIPE__rows");
     let seconds = seconds_between(&column, &origin);
     let offset = nanoseconds(decay.offset);
     let age = format!("greatest({seconds} - {offset}, 0::float)");
@@ -332,7 +375,7 @@ fn order(rank: &Rank, columns: &[Column]) -> String {
     order.join(", ")
 }
 
-fn number(rank: &Rank, partition: &str, over: &str) -> String {
+fn number_of(rank: &Rank, partition: &str, over: &str) -> String {
     let by_score = format!("over ({partition}order by {HELPER}SCORE desc nulls last)");
     let ties = format!("count(*) over (partition by {})", {
         let mut by: Vec<String> = names(&rank.partition_by).map(Name::sql).collect();

@@ -14,57 +14,57 @@ use super::{
 pub(in crate::transform) const RECORD: Record = Record::new("rank", KEYS);
 
 const KEYS: &[Key] = &[
-    Key::new("input", TABLE, "the step or table whose rows are ranked").required().example("candidates"),
-    Key::new("partition_by", COLUMNS, "one list for each value of these columns; without it, one list of all rows")
+    Key::new("input", TABLE, "The step or table whose rows are ranked.").required().example("candidates"),
+    Key::new("partition_by", COLUMNS, "One list for each value of these columns; without it, one list of all rows.")
         .example("[user_id]"),
-    Key::new("top", COUNT, "how many rows of each list are kept; without it, all").example("30"),
-    Key::new("method", Shape::Word(METHODS), "how rows are numbered: as the SQL window function of that name")
+    Key::new("top", COUNT, "How many rows of each list are kept; without it, all.").example("30"),
+    Key::new("method", Shape::Word(METHODS), "How rows are numbered: as the SQL window function of that name.")
         .example("row_number"),
-    Key::new("buckets", COUNT, "how many buckets `method: ntile` makes").example("4"),
-    Key::new("score", SCORE, "the column to rank by, greatest first, or several to blend")
+    Key::new("buckets", COUNT, "How many buckets `method: ntile` makes.").example("4"),
+    Key::new("score", SCORE, "The column to rank by, greatest first, or several to blend.")
         .required()
         .example("[{column: bookmarks, weight: 0.4, normalize: minmax}, {column: rating, weight: 0.6}]"),
-    Key::new("combine", Shape::Word(COMBINES), "how the score columns become one score").example("sum"),
-    Key::new("rrf_k", Shape::Number, "the constant of reciprocal rank fusion; 60 where absent").example("60"),
-    Key::new("missing", Shape::Number, "the normalised value of a NULL; without it, rows with a NULL are left out")
+    Key::new("combine", Shape::Word(COMBINES), "How the score columns become one score.").example("sum"),
+    Key::new("rrf_k", Shape::Number, "The constant of reciprocal rank fusion; 60 where absent.").example("60"),
+    Key::new("missing", Shape::Number, "The normalised value of a NULL; without it, rows with a NULL are left out.")
         .example("0"),
-    Key::new("decay", Shape::Record(&DECAY), "how age lowers the score")
+    Key::new("decay", Shape::Record(&DECAY), "How age lowers the score.")
         .example("{column: first_aired_at, shape: linear, scale: 7d}"),
-    Key::new("filter", Shape::Text, "an SQL condition that candidates meet").example("\"duration > 600\""),
-    Key::new("exclude", Shape::OneOrMore(&Shape::Record(&EXCLUDE)), "rows of other tables that are no candidates")
+    Key::new("filter", Shape::Sql, "An SQL condition that candidates meet.").example("\"duration > 600\""),
+    Key::new("exclude", Shape::OneOrMore(&Shape::Record(&EXCLUDE)), "Rows of other tables that are no candidates.")
         .example("{input: seen, keys: [user_id, program_id], time: seen_at, max_age: 90d}"),
-    Key::new("dedupe", COLUMNS, "only the best row of each value of these columns").example("[program_id]"),
-    Key::new("caps", Shape::OneOrMore(&Shape::Record(&CAP)), "how many rows of one kind a list may have")
+    Key::new("dedupe", COLUMNS, "Only the best row of each value of these columns.").example("[program_id]"),
+    Key::new("caps", Shape::OneOrMore(&Shape::Record(&CAP)), "How many rows of one kind a list may have.")
         .example("[{by: category, max: 3}, {by: channel, max: 2, window: 10}]"),
-    Key::new("quotas", Shape::OneOrMore(&Shape::Record(&QUOTA)), "how many rows of one kind a list must have")
+    Key::new("quotas", Shape::OneOrMore(&Shape::Record(&QUOTA)), "How many rows of one kind a list must have.")
         .example("[{where: \"category = 'movie'\", min: 5}]"),
-    Key::new("diversity", Shape::Record(&DIVERSITY), "choose for variety as well")
+    Key::new("diversity", Shape::Record(&DIVERSITY), "Choose for variety as well.")
         .example("{method: mmr, lambda: 0.7, attributes: [category]}"),
-    Key::new("backfill", Shape::Record(&BACKFILL), "where further rows come from when a list is short")
+    Key::new("backfill", Shape::Record(&BACKFILL), "Where further rows come from when a list is short.")
         .example("{input: popular, keys: [program_id], score: viewers}"),
-    Key::new("tie_break", COLUMNS, "the order of rows with equal scores, ascending").example("[program_id]"),
-    Key::new("explain", Shape::Boolean, "also give the components of each score").example("true"),
-    Key::new("on_nan", ON_NAN, "whether a NaN is an error, or its row is left out").example("drop"),
-    Key::new("score_as", COLUMN, "the name of the score column; `score` where absent").example("score"),
-    Key::new("rank_as", COLUMN, "the name of the number column; `rank` where absent").example("position"),
+    Key::new("tie_break", COLUMNS, "The order of rows with equal scores, ascending.").example("[program_id]"),
+    Key::new("explain", Shape::Boolean, "Also give the components of each score.").example("true"),
+    Key::new("on_nan", ON_NAN, "Whether a NaN is an error, or its row is left out.").example("drop"),
+    Key::new("score_as", COLUMN, "The name of the score column; `score` where absent.").example("score"),
+    Key::new("rank_as", COLUMN, "The name of the number column; `rank` where absent.").example("position"),
 ];
 
 const METHODS: &[&str] = &["row_number", "rank", "dense_rank", "max", "average", "percent_rank", "cume_dist", "ntile"];
 const COMBINES: &[&str] = &["sum", "product", "max", "min", "rrf", "borda"];
 const NORMALIZES: &[&str] = &["none", "minmax", "zscore", "robust", "l1", "l2", "softmax", "rank", "quantile"];
-const SCORE: Shape = Shape::Either(&[Shape::Text, Shape::OneOrMore(&Shape::Record(&COMPONENT))]);
+const SCORE: Shape = Shape::Either(&[COLUMN, Shape::OneOrMore(&Shape::Record(&COMPONENT))]);
 
 const COMPONENT: Record = Record::new(
     "score column",
     &[
-        Key::new("column", COLUMN, "a column of numbers").required().example("bookmarks"),
-        Key::new("weight", Shape::Number, "its weight in the blend; 1 where absent").example("0.4"),
-        Key::new("normalize", Shape::Word(NORMALIZES), "how it is brought to a common scale").example("minmax"),
-        Key::new("scope", Shape::Word(&["partition", "global"]), "over which rows it is normalised")
+        Key::new("column", COLUMN, "A column of numbers.").required().example("bookmarks"),
+        Key::new("weight", Shape::Number, "Its weight in the blend; 1 where absent.").example("0.4"),
+        Key::new("normalize", Shape::Word(NORMALIZES), "How it is brought to a common scale.").example("minmax"),
+        Key::new("scope", Shape::Word(&["partition", "global"]), "Over which rows it is normalised.")
             .example("partition"),
-        Key::new("temperature", Shape::Number, "the temperature of `softmax`; 1 where absent").example("1"),
-        Key::new("missing", Shape::Number, "the normalised value of a NULL in this column").example("0"),
-        Key::new("bayes", Shape::Record(&BAYES), "pull ratings with few votes towards the mean")
+        Key::new("temperature", Shape::Number, "The temperature of `softmax`; 1 where absent.").example("1"),
+        Key::new("missing", Shape::Number, "The normalised value of a NULL in this column.").example("0"),
+        Key::new("bayes", Shape::Record(&BAYES), "Pull ratings with few votes towards the mean.")
             .example("{votes: rating_count, prior_votes: 50}"),
     ],
 );
@@ -72,36 +72,36 @@ const COMPONENT: Record = Record::new(
 const BAYES: Record = Record::new(
     "bayesian average",
     &[
-        Key::new("votes", COLUMN, "the column with the number of votes").required().example("rating_count"),
-        Key::new("prior_votes", Shape::Number, "how many votes the mean weighs").required().example("50"),
-        Key::new("mean", Shape::Number, "the mean; without it, that of the column over the scope").example("3.2"),
+        Key::new("votes", COLUMN, "The column with the number of votes.").required().example("rating_count"),
+        Key::new("prior_votes", Shape::Number, "How many votes the mean weighs.").required().example("50"),
+        Key::new("mean", Shape::Number, "The mean; without it, that of the column over the scope.").example("3.2"),
     ],
 );
 
 const DECAY: Record = Record::new(
     "decay",
     &[
-        Key::new("column", COLUMN, "a column of dates or timestamps").required().example("first_aired_at"),
-        Key::new("shape", Shape::Word(&["linear", "exponential", "gauss"]), "the curve; linear where absent")
+        Key::new("column", COLUMN, "A column of dates or timestamps.").required().example("first_aired_at"),
+        Key::new("shape", Shape::Word(&["linear", "exponential", "gauss"]), "The curve; linear where absent.")
             .example("linear"),
-        Key::new("scale", DURATION, "the age, beyond the offset, at which the factor is `decay`").example("7d"),
-        Key::new("scale_days", COLUMN, "a column with the scale in days, instead of `scale`").example("max_age"),
-        Key::new("decay", Shape::Number, "the factor at `scale`; 0.5 where absent").example("0.5"),
-        Key::new("offset", DURATION, "the age up to which nothing decays").example("1d"),
-        Key::new("origin", INSTANT, "what age is counted from; `now` where absent").example("now"),
+        Key::new("scale", DURATION, "The age, beyond the offset, at which the factor is `decay`.").example("7d"),
+        Key::new("scale_days", COLUMN, "A column with the scale in days, instead of `scale`.").example("max_age"),
+        Key::new("decay", Shape::Number, "The factor at `scale`; 0.5 where absent.").example("0.5"),
+        Key::new("offset", DURATION, "The age up to which nothing decays.").example("1d"),
+        Key::new("origin", INSTANT, "What age is counted from; `now` where absent.").example("now"),
     ],
 );
 
 const EXCLUDE: Record = Record::new(
     "exclusion",
     &[
-        Key::new("input", TABLE, "the step or table with the keys").required().example("seen"),
-        Key::new("keys", KEYS_OR_PAIRS, "the columns that must be equal; a mapping where their names differ")
+        Key::new("input", TABLE, "The step or table with the keys.").required().example("seen"),
+        Key::new("keys", KEYS_OR_PAIRS, "The columns that must be equal; a mapping where their names differ.")
             .required()
             .example("{user_id: user_id, program_id: seen_program_id}"),
-        Key::new("time", COLUMN, "the column that `max_age` goes by").example("seen_at"),
-        Key::new("max_age", DURATION, "how far back rows exclude; without it, always").example("90d"),
-        Key::new("origin", INSTANT, "what age is counted from; `now` where absent").example("now"),
+        Key::new("time", COLUMN, "The column that `max_age` goes by.").example("seen_at"),
+        Key::new("max_age", DURATION, "How far back rows exclude; without it, always.").example("90d"),
+        Key::new("origin", INSTANT, "What age is counted from; `now` where absent.").example("now"),
     ],
 );
 
@@ -110,36 +110,36 @@ const KEYS_OR_PAIRS: Shape = Shape::Either(&[COLUMNS, Shape::Names { noun: "colu
 const CAP: Record = Record::new(
     "cap",
     &[
-        Key::new("by", COLUMNS, "the columns that say what kind a row is of").required().example("category"),
-        Key::new("max", COUNT, "how many rows of one kind").required().example("3"),
-        Key::new("window", COUNT, "in any so many successive places; without it, in the whole list").example("10"),
+        Key::new("by", COLUMNS, "The columns that say what kind a row is of.").required().example("category"),
+        Key::new("max", COUNT, "How many rows of one kind.").required().example("3"),
+        Key::new("window", COUNT, "In any so many successive places; without it, in the whole list.").example("10"),
     ],
 );
 
 const QUOTA: Record = Record::new(
     "quota",
     &[
-        Key::new("where", Shape::Text, "an SQL condition on the input's columns")
+        Key::new("where", Shape::Sql, "An SQL condition on the input's columns.")
             .required()
             .example("\"category = 'movie'\""),
-        Key::new("min", COUNT, "how many rows, as far as there are any").required().example("5"),
+        Key::new("min", COUNT, "How many rows, as far as there are any.").required().example("5"),
     ],
 );
 
 const DIVERSITY: Record = Record::new(
     "diversity",
     &[
-        Key::new("method", Shape::Word(&["mmr", "dpp", "xquad", "calibrated"]), "how variety is weighed")
+        Key::new("method", Shape::Word(&["mmr", "dpp", "xquad", "calibrated"]), "How variety is weighed.")
             .required()
             .example("mmr"),
-        Key::new("lambda", Shape::Number, "the weight of relevance against variety, 0 to 1; 0.7 where absent")
+        Key::new("lambda", Shape::Number, "The weight of relevance against variety, 0 to 1; 0.7 where absent.")
             .example("0.7"),
-        Key::new("pool", COUNT, "how many of the best rows to choose from; 200 where absent").example("200"),
-        Key::new("attributes", COLUMNS, "rows are alike by the share of these columns that are equal")
+        Key::new("pool", COUNT, "How many of the best rows to choose from; 200 where absent.").example("200"),
+        Key::new("attributes", COLUMNS, "Rows are alike by the share of these columns that are equal.")
             .example("[category]"),
-        Key::new("similarity", Shape::Record(&SIMILARITY), "rows are alike as a table of pairs says")
+        Key::new("similarity", Shape::Record(&SIMILARITY), "Rows are alike as a table of pairs says.")
             .example("{input: program_similarity, item: program_id}"),
-        Key::new("profile", Shape::Record(&PROFILE), "how much of the attribute each partition wants")
+        Key::new("profile", Shape::Record(&PROFILE), "How much of the attribute each partition wants.")
             .example("{input: user_category_affinity, weight: affinity}"),
     ],
 );
@@ -147,34 +147,34 @@ const DIVERSITY: Record = Record::new(
 const SIMILARITY: Record = Record::new(
     "similarity table",
     &[
-        Key::new("input", TABLE, "the step or table of pairs").required().example("program_similarity"),
-        Key::new("item", COLUMN, "the item column of the ranked rows").required().example("program_id"),
-        Key::new("left", COLUMN, "the pair's first item; named as `item` where absent").example("program_id"),
-        Key::new("right", COLUMN, "the pair's second item; `similar_` and `item` where absent")
+        Key::new("input", TABLE, "The step or table of pairs.").required().example("program_similarity"),
+        Key::new("item", COLUMN, "The item column of the ranked rows.").required().example("program_id"),
+        Key::new("left", COLUMN, "The pair's first item; named as `item` where absent.").example("program_id"),
+        Key::new("right", COLUMN, "The pair's second item; `similar_` and `item` where absent.")
             .example("similar_program_id"),
-        Key::new("score", COLUMN, "how alike they are, 0 to 1; `score` where absent").example("score"),
+        Key::new("score", COLUMN, "How alike they are, 0 to 1; `score` where absent.").example("score"),
     ],
 );
 
 const PROFILE: Record = Record::new(
     "profile",
     &[
-        Key::new("input", TABLE, "a table with the partition columns, the attribute and a weight")
+        Key::new("input", TABLE, "A table with the partition columns, the attribute and a weight.")
             .required()
             .example("user_category_affinity"),
-        Key::new("weight", COLUMN, "the column with the weight").required().example("affinity"),
+        Key::new("weight", COLUMN, "The column with the weight.").required().example("affinity"),
     ],
 );
 
 const BACKFILL: Record = Record::new(
     "backfill",
     &[
-        Key::new("input", TABLE, "the step or table with the fallback rows").required().example("popular"),
-        Key::new("keys", COLUMNS, "a row whose keys the list has, or that is excluded, is not added")
+        Key::new("input", TABLE, "The step or table with the fallback rows.").required().example("popular"),
+        Key::new("keys", COLUMNS, "A row whose keys the list has, or that is excluded, is not added.")
             .required()
             .example("[program_id]"),
-        Key::new("score", COLUMN, "the fallback's column to order by, greatest first").required().example("viewers"),
-        Key::new("partitions", TABLE, "a table with all partitions, so that those without candidates get a list too")
+        Key::new("score", COLUMN, "The fallback's column to order by, greatest first.").required().example("viewers"),
+        Key::new("partitions", TABLE, "A table with all partitions, so that those without candidates get a list too.")
             .example("active_users"),
     ],
 );
@@ -184,6 +184,7 @@ impl Rank {
     pub(in crate::transform) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Self {
         let params = Params(node);
         let rank = Self {
+            node: node.clone(),
             input: params.input(),
             partition_by: params.columns("partition_by"),
             top: params.count("top"),

@@ -145,7 +145,8 @@ fn weighted(weight: f64, value: f64) -> f64 {
 }
 
 impl Normalize {
-    fn is_arithmetic(self) -> bool {
+    /// Whether infinite numbers have no meaning for it.
+    pub(super) fn is_arithmetic(self) -> bool {
         !matches!(self, Self::None | Self::Rank | Self::Quantile)
     }
 }

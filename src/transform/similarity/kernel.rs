@@ -159,7 +159,9 @@ pub(super) fn run(similarity: &Similarity, mut inputs: Vec<Rows>) -> Result<Outc
                 vec![("without a vector".to_owned(), missing)],
             )
         }
-        Of::Interactions { .. } => Err(TransformError::Data("interactions have a kernel of their own".to_owned())),
+        Of::Interactions { .. } | Of::Blend(_) => {
+            Err(TransformError::Data("interactions and blends have kernels of their own".to_owned()))
+        }
     }
 }
 

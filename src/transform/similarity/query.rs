@@ -1,48 +1,55 @@
 //! `similarity` of interactions and of vectors as one SQL query.
 
 use crate::diagnostic::Diagnostic;
-use crate::transform::sql::{Steps, float};
+use crate::dialect::Column;
+use crate::transform::param::ColumnName;
+use crate::transform::sql::{Steps, float, no_form, number, where_all};
 
+use super::blend;
 use super::{Metric, Of, Prune, Similarity, Weighting};
 
 /// The whole transform as one query.
-pub(super) fn whole(similarity: &Similarity, problems: &mut Vec<Diagnostic>) -> String {
-    let mut refuse = |what: &str| {
-        let message = format!("`similarity` {what} has no form as one SQL query");
-        let diagnostic = Diagnostic::error("no-sql-form", message).at(similarity.input.span.clone());
-        problems.push(diagnostic.hint("run this step on the embedded engine"));
-    };
-    if similarity.weighting != Weighting::None {
-        refuse("with `weighting`");
-    }
+pub(super) fn whole(similarity: &Similarity, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {
+    let columns = inputs.first().copied().unwrap_or(&[]);
     match &similarity.of {
-        Of::Interactions { user, value } => {
-            let value = value.as_ref().map(|value| value.value.sql());
-            interactions(similarity, &user.value.sql(), value.as_deref())
-        }
+        Of::Interactions { user, value } => interactions(similarity, columns, &user.value.sql(), value.as_ref()),
         Of::Vectors(vector) => vectors(similarity, &vector.value.sql()),
-        Of::Texts(_) | Of::Tags(_) => {
-            refuse("of texts");
+        Of::Blend(parts) => blend::query(similarity, parts, inputs),
+        Of::Texts(texts) | Of::Tags(texts) => {
+            problems.push(no_form(
+                "similarity",
+                "texts, whose words are cut in the engine,",
+                texts.column.span.clone(),
+            ));
             String::new()
         }
     }
 }
 
-fn interactions(similarity: &Similarity, user: &str, value: Option<&str>) -> String {
+fn interactions(similarity: &Similarity, columns: &[Column], user: &str, value: Option<&ColumnName>) -> String {
     let mut steps = Steps::default();
     let (table, item) = (similarity.input.value.sql(), similarity.item.value.sql());
-    let sum = value.map_or_else(|| float(1.0), |value| format!("sum({value}::float)"));
-    let present = value.map_or_else(String::new, |value| format!(" and {value} is not null"));
+    let mut present = vec![format!("{user} is not null"), format!("{item} is not null")];
+    let sum = value.map_or_else(
+        || float(1.0),
+        |value| {
+            present.push(format!("{} is not null", value.value.sql()));
+            format!("sum({})", number(value, columns, similarity.drop_nan, &mut present))
+        },
+    );
+    let present = where_all(&present);
     steps.push(
         "cells",
-        format!(
-            "select {user} as u, {item} as i, {sum} as x\nfrom {table}\nwhere {user} is not null and {item} is not null{present}\ngroup by {user}, {item}"
-        ),
+        format!("select {user} as u, {item} as i, {sum} as x\nfrom {table}{present}\ngroup by {user}, {item}"),
     );
     let mut cells = "PIPE__cells";
     if let Some(most) = similarity.max_items_per_user {
         steps.push("calm", format!("select *\nfrom PIPE__cells\nqualify count(*) over (partition by u) <= {most}"));
         cells = "PIPE__calm";
+    }
+    if let Some(weight) = weight(similarity, cells) {
+        steps.push("weighed", format!("select u, i, {weight} as x\nfrom {cells}"));
+        cells = "PIPE__weighed";
     }
     let (mut up, mut down) = ("x".to_owned(), "x".to_owned());
     if let Metric::P3Alpha(alpha) | Metric::Rp3Beta(alpha, _) = similarity.metric {
@@ -77,7 +84,9 @@ fn interactions(similarity: &Similarity, user: &str, value: Option<&str>) -> Str
         "scored",
         format!("select i, j, c, da, db, {score} as score\nfrom PIPE__figures\nwhere c >= {}", similarity.min_support),
     );
-    let least = similarity.threshold.map_or_else(String::new, |least| format!("\nwhere score >= {}", float(least)));
+    let mut kept = vec!["score is not null".to_owned()];
+    kept.extend(similarity.threshold.map(|least| format!("score >= {}", float(least))));
+    let least = where_all(&kept);
     let place = "row_number() over (partition by i order by score desc nulls last, j asc nulls last)";
     let explain = if similarity.explain {
         ", c::number(38, 0) as COMMON_USERS, da::number(38, 0) as USERS, db::number(38, 0) as SIMILAR_USERS"
@@ -91,6 +100,21 @@ fn interactions(similarity: &Similarity, user: &str, value: Option<&str>) -> Str
     ))
 }
 
+/// tf-idf and BM25 of items × users: each item a document, each user a term.
+fn weight(similarity: &Similarity, cells: &str) -> Option<String> {
+    let items = format!("(select count(distinct i)::float from {cells})");
+    let idf = format!("(ln({items}) - ln(1 + count(*) over (partition by u)))");
+    match similarity.weighting {
+        Weighting::None => None,
+        Weighting::Tfidf => Some(format!("sqrt(x) * {idf}")),
+        Weighting::Bm25(k1, b) => {
+            let (k1, b, rest) = (float(k1), float(b), float(1.0 - b));
+            let norm = format!("({rest} + {b} * sum(x) over (partition by i) / (sum(x) over () / {items}))");
+            Some(format!("x * ({k1} + 1) / ({k1} * {norm} + x) * {idf}"))
+        }
+    }
+}
+
 fn formula(similarity: &Similarity) -> String {
     let (x, y) = if similarity.prune == Prune::Source { ("da", "db") } else { ("db", "da") };
     let mutual = "ln(m * (c / (da * db))) / ln(2::float)";
@@ -99,7 +123,7 @@ fn formula(similarity: &Similarity) -> String {
         Metric::Cosine if similarity.shrinkage > 0.0 => {
             format!("dot / (sqrt(qa) * sqrt(qb) + {} + 0.000001::float)", float(similarity.shrinkage))
         }
-        Metric::Cosine => "dot / (sqrt(qa) * sqrt(qb))".to_owned(),
+        Metric::Cosine => "dot / nullif(sqrt(qa) * sqrt(qb), 0)".to_owned(),
         Metric::Asymmetric(alpha) => {
             format!("c / (power({x}, {}) * power({y}, {}))", float(alpha), float(1.0 - alpha))
         }
@@ -118,7 +142,7 @@ fn formula(similarity: &Similarity) -> String {
             let cells = format!("{} - {} - {a} - {b} - {none}", term("n"), term("c"));
             format!("greatest(2 * (({rows}) + ({columns}) - ({cells})), 0::float)")
         }
-        Metric::Tanimoto => "dot / (qa + qb - dot)".to_owned(),
+        Metric::Tanimoto => "dot / nullif(qa + qb - dot, 0)".to_owned(),
         Metric::Pearson => {
             let spreads = "(n * qa - sa * sa) * (n * qb - sb * sb)";
             format!(

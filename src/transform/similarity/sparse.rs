@@ -87,6 +87,14 @@ impl Matrix {
         }
     }
 
+    /// How many items somebody has.
+    #[expect(clippy::cast_precision_loss, reason = "a count of items")]
+    pub(in crate::transform) fn held_items(&self) -> f64 {
+        let mut held = vec![false; self.width];
+        self.items.iter().for_each(|item| held[*item as usize] = true);
+        held.into_iter().filter(|held| *held).count() as f64
+    }
+
     /// How many users.
     pub(in crate::transform) fn height(&self) -> usize {
         self.starts.len() - 1
@@ -176,7 +184,7 @@ fn weigh(weighting: Weighting, matrix: &mut Matrix) {
     if weighting == Weighting::None {
         return;
     }
-    let items = matrix.width as f64;
+    let items = matrix.held_items();
     let mut lengths = vec![0.0; matrix.width];
     for user in 0..matrix.height() {
         matrix.row(user).for_each(|(item, value)| lengths[item as usize] += value);
@@ -239,8 +247,8 @@ fn paths(similarity: &Similarity, rows: Matrix, columns: Matrix) -> Search<'_> {
             (rows.width, columns.width) = width;
         }
     }
-    let height = rows.height();
-    Search { similarity, rows, columns, figures: Vec::new(), codes: Vec::new(), height }
+    let (height, held_items) = (rows.height(), rows.held_items());
+    Search { similarity, rows, columns, figures: Vec::new(), codes: Vec::new(), height, held_items }
 }
 
 struct Search<'a> {
@@ -253,6 +261,7 @@ struct Search<'a> {
     /// The code of each item by place of popularity.
     codes: Vec<u32>,
     height: usize,
+    held_items: f64,
 }
 
 impl Search<'_> {
@@ -294,7 +303,7 @@ impl Search<'_> {
     fn choose(&self, item: usize, common: &[u32], dots: &[f64], touched: &[u32]) -> Best {
         let similarity = self.similarity;
         #[expect(clippy::cast_precision_loss, reason = "counts of users and items")]
-        let population = Population { users: self.height as f64, items: self.columns.height() as f64 };
+        let population = Population { users: self.height as f64, items: self.held_items };
         let mut best = Best::new(similarity.top);
         for other in touched {
             let at = *other as usize;
