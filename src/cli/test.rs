@@ -160,8 +160,7 @@ impl Test {
         let mut unknown = Vec::new();
         let mut files: HashSet<&Path> = HashSet::new();
         for named in &self.jobs {
-            let of_file =
-                project.suites.iter().filter(|suite| is_path_of(named, suite.file.path(), &project.project.root));
+            let of_file = project.suites.iter().filter(|suite| is_path_of(named, suite.file.path(), &project.project.root));
             let found: Vec<&Suite> = match project.project.job(named) {
                 Ok(job) => project.suites.iter().filter(|suite| suite.job.value == job.name.value).collect(),
                 Err(problem) => {
@@ -265,8 +264,7 @@ mod tests {
 
     #[test]
     fn a_pattern_names_tests_by_a_part_of_their_name() {
-        for (pattern, found) in [("boundary", true), ("age*14", true), ("14*age", false), ("*", true), ("agee", false)]
-        {
+        for (pattern, found) in [("boundary", true), ("age*14", true), ("14*age", false), ("*", true), ("agee", false)] {
             assert_eq!(contains("boundary: age of 14 days", pattern), found, "{pattern}");
         }
     }

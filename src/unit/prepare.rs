@@ -464,7 +464,11 @@ fn unknown_column(name: &Spanned<Name>, columns: &[Column], of: &str) -> Diagnos
 }
 
 /// An expectation in the types of its step.
-fn expected<'a>(bound: &BoundJob, written: &'a Expectation, problems: &mut Vec<Diagnostic>) -> Option<Expected<'a>> {
+fn expected<'a>(
+    bound: &BoundJob,
+    written: &'a Expectation,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Expected<'a>> {
     let id = StepId { job: bound.job.name.value.clone(), step: written.step.value.clone() };
     let step = bound.plan.position(&id)?;
     let columns = &bound.plan.steps[step].columns;

@@ -53,12 +53,7 @@ impl<'a> Recording<'a> {
         for (name, text) in key {
             let Some(at) = planned.columns.iter().position(|column| column.name == *name) else {
                 let names: Vec<String> = planned.columns.iter().map(|column| column.name.lower()).collect();
-                return Err(format!(
-                    "step `{}` has no column `{}`; its columns are {}",
-                    planned.id.step.lower(),
-                    name.lower(),
-                    names.join(", ")
-                ));
+                return Err(format!("step `{}` has no column `{}`; its columns are {}", planned.id.step.lower(), name.lower(), names.join(", ")));
             };
             let field = planned.schema.field(at);
             let written = Written::Scalar(text.clone(), serde_json::json!(text).to_string());
@@ -85,13 +80,8 @@ impl<'a> Recording<'a> {
         self.tables = rows.into_iter().map(|(name, rows)| Table { name, rows }).collect();
         let row = self.outcome().await?;
         if row.is_empty() {
-            let key: Vec<String> =
-                self.key.iter().map(|(at, text)| format!("{} = {text}", self.columns()[*at].name.lower())).collect();
-            return Err(format!(
-                "no row of step `{}` has {}",
-                self.job.plan.steps[self.step].id.step.lower(),
-                key.join(" and ")
-            ));
+            let key: Vec<String> = self.key.iter().map(|(at, text)| format!("{} = {text}", self.columns()[*at].name.lower())).collect();
+            return Err(format!("no row of step `{}` has {}", self.job.plan.steps[self.step].id.step.lower(), key.join(" and ")));
         }
         self.by_key(&row).await?;
         for table in 0..self.tables.len() {
@@ -116,9 +106,7 @@ impl<'a> Recording<'a> {
     async fn outcome(&mut self) -> Result<Vec<Texts>, String> {
         self.tries += 1;
         let given = self.tables.iter().map(|table| (Origin::Table(table.name.clone()), vec![table.rows.clone()]));
-        let memory = steps(self.job, given.collect(), [self.step])
-            .await
-            .map_err(|(step, why)| format!("step `{}`: {why}", step.lower()))?;
+        let memory = steps(self.job, given.collect(), [self.step]).await.map_err(|(step, why)| format!("step `{}`: {why}", step.lower()))?;
         let id = self.job.plan.steps[self.step].id.clone();
         let all: Vec<usize> = (0..self.columns().len()).collect();
         let rows = value::rows(&memory.rows(&Origin::Step(id, None)), &all, &self.job.session);
@@ -145,21 +133,11 @@ impl<'a> Recording<'a> {
     async fn by_key(&mut self, outcome: &[Texts]) -> Result<(), String> {
         for (at, text) in self.key.clone() {
             for (_, from) in lineage::upstream(&self.job.plan, self.step, at) {
-                let Some(table) = self.tables.iter().position(|table| table.name.lower() == from.table) else {
-                    continue;
-                };
+                let Some(table) = self.tables.iter().position(|table| table.name.lower() == from.table) else { continue };
                 let rows = &self.tables[table].rows;
-                let Some(place) = rows.schema().fields().iter().position(|field| field.name() == from.column.as_str())
-                else {
-                    continue;
-                };
-                let texts =
-                    value::texts(rows.column(place), &self.job.session).map_err(|error| error.strip_backtrace())?;
-                let kept: Vec<u32> = (0_u32..)
-                    .zip(&texts)
-                    .filter(|(_, value)| *value == Some(text.as_str()))
-                    .map(|(at, _)| at)
-                    .collect();
+                let Some(place) = rows.schema().fields().iter().position(|field| field.name() == from.column.as_str()) else { continue };
+                let texts = value::texts(rows.column(place), &self.job.session).map_err(|error| error.strip_backtrace())?;
+                let kept: Vec<u32> = (0_u32..).zip(&texts).filter(|(_, value)| *value == Some(text.as_str())).map(|(at, _)| at).collect();
                 let rows = taken(rows, kept)?;
                 self.try_rows(table, rows, outcome).await?;
             }
@@ -179,10 +157,7 @@ impl<'a> Recording<'a> {
             while at < self.tables[table].rows.num_rows() {
                 let rows = &self.tables[table].rows;
                 let count = rows.num_rows();
-                let others: Vec<u32> = (0..count)
-                    .filter(|row| *row < at || *row >= at + part)
-                    .filter_map(|row| u32::try_from(row).ok())
-                    .collect();
+                let others: Vec<u32> = (0..count).filter(|row| *row < at || *row >= at + part).filter_map(|row| u32::try_from(row).ok()).collect();
                 let rows = taken(rows, others)?;
                 if !self.try_rows(table, rows, outcome).await? {
                     at += part;
@@ -213,8 +188,7 @@ impl<'a> Recording<'a> {
         let mut people = People::default();
         for table in &self.tables {
             for (place, field) in table.rows.schema().fields().iter().enumerate() {
-                let texts = value::texts(table.rows.column(place), &self.job.session)
-                    .map_err(|error| error.strip_backtrace())?;
+                let texts = value::texts(table.rows.column(place), &self.job.session).map_err(|error| error.strip_backtrace())?;
                 if let Some(kind) = Kind::of(&table.name.table, field.name()) {
                     texts.iter().flatten().for_each(|text| people.meet(kind, text));
                 }
@@ -225,22 +199,15 @@ impl<'a> Recording<'a> {
             let mut columns: Vec<ArrayRef> = table.rows.columns().to_vec();
             for (place, field) in table.rows.schema().fields().iter().enumerate() {
                 let Some(kind) = Kind::of(&table.name.table, field.name()) else { continue };
-                let texts =
-                    value::texts(&columns[place], &self.job.session).map_err(|error| error.strip_backtrace())?;
+                let texts = value::texts(&columns[place], &self.job.session).map_err(|error| error.strip_backtrace())?;
                 let sql_type = SqlType::of(field.data_type()).unwrap_or(SqlType::TEXT);
                 let number = !matches!(sql_type, SqlType::Varchar(_));
-                let written: Vec<Written> = texts
-                    .iter()
-                    .map(|text| {
-                        text.map_or(Written::Null, |text| {
-                            let other = people.instead(kind, text, number);
-                            Written::Scalar(other.clone(), serde_json::json!(other).to_string())
-                        })
-                    })
-                    .collect();
+                let written: Vec<Written> = texts.iter().map(|text| text.map_or(Written::Null, |text| {
+                    let other = people.instead(kind, text, number);
+                    Written::Scalar(other.clone(), serde_json::json!(other).to_string())
+                })).collect();
                 let written: Vec<&Written> = written.iter().collect();
-                columns[place] = value::read(&written, sql_type, field.data_type(), &self.job.session)
-                    .map_err(|wrong| wrong[0].why.clone())?;
+                columns[place] = value::read(&written, sql_type, field.data_type(), &self.job.session).map_err(|wrong| wrong[0].why.clone())?;
             }
             table.rows = RecordBatch::try_new(table.rows.schema(), columns).map_err(told)?;
         }
@@ -260,19 +227,13 @@ impl<'a> Recording<'a> {
         for table in self.tables.iter().filter(|table| table.rows.num_rows() > 0) {
             let _ = writeln!(text, "  {}:", yaml_key(&table.name));
             let schema = table.rows.schema();
-            let places: Vec<usize> = (0..schema.fields().len())
-                .filter(|at| table.rows.column(*at).null_count() < table.rows.num_rows())
-                .collect();
-            let columns: Vec<Column> = places
-                .iter()
-                .map(|at| {
-                    let field = schema.field(*at);
-                    let sql_type = SqlType::of(field.data_type()).unwrap_or(SqlType::TEXT);
-                    Column { name: Name::quoted(field.name().clone()), sql_type, nullable: true }
-                })
-                .collect();
-            let rows = value::rows(std::slice::from_ref(&table.rows), &places, &self.job.session)
-                .map_err(|error| error.strip_backtrace())?;
+            let places: Vec<usize> = (0..schema.fields().len()).filter(|at| table.rows.column(*at).null_count() < table.rows.num_rows()).collect();
+            let columns: Vec<Column> = places.iter().map(|at| {
+                let field = schema.field(*at);
+                let sql_type = SqlType::of(field.data_type()).unwrap_or(SqlType::TEXT);
+                Column { name: Name::quoted(field.name().clone()), sql_type, nullable: true }
+            }).collect();
+            let rows = value::rows(std::slice::from_ref(&table.rows), &places, &self.job.session).map_err(|error| error.strip_backtrace())?;
             rows.iter().for_each(|row| text.push_str(&line(&columns, row, 4)));
         }
         let step = &self.job.plan.steps[self.step];
@@ -297,9 +258,7 @@ fn yaml_key(name: &TableName) -> String {
 
 fn line(columns: &[Column], row: &Texts, indent: usize) -> String {
     let cells = columns.iter().zip(row);
-    let cells: Vec<String> = cells
-        .map(|(column, text)| format!("{}: {}", column_key(&column.name), scalar(text.as_deref(), column)))
-        .collect();
+    let cells: Vec<String> = cells.map(|(column, text)| format!("{}: {}", column_key(&column.name), scalar(text.as_deref(), column))).collect();
     format!("{:indent$}- {{{}}}\n", "", cells.join(", "))
 }
 
@@ -323,18 +282,7 @@ impl Kind {
         if column.contains("EMAIL") || column == "MAIL" {
             return Some(Self::Email);
         }
-        let names = [
-            "FIRST_NAME",
-            "LAST_NAME",
-            "FULL_NAME",
-            "SURNAME",
-            "USERNAME",
-            "USER_NAME",
-            "NICKNAME",
-            "LOGIN",
-            "PHONE",
-            "ADDRESS",
-        ];
+        let names = ["FIRST_NAME", "LAST_NAME", "FULL_NAME", "SURNAME", "USERNAME", "USER_NAME", "NICKNAME", "LOGIN", "PHONE", "ADDRESS"];
         (names.contains(&column.as_str()) || of_people && column == "NAME").then_some(Self::Name)
     }
 }
@@ -383,13 +331,7 @@ mod tests {
     #[test]
     fn people_are_replaced_in_their_order_and_user_0_stays() {
         let mut people = People::default();
-        for (kind, text) in [
-            (Kind::User, "1000"),
-            (Kind::User, "0"),
-            (Kind::User, "99"),
-            (Kind::Email, "b@x.fr"),
-            (Kind::Email, "a@x.fr"),
-        ] {
+        for (kind, text) in [(Kind::User, "1000"), (Kind::User, "0"), (Kind::User, "99"), (Kind::Email, "b@x.fr"), (Kind::Email, "a@x.fr")] {
             people.meet(kind, text);
         }
         people.number();

@@ -291,8 +291,7 @@ mod tests {
         let mut problems = Vec::new();
         let (_, rows) = of_csv(&file, &mut problems);
         assert_eq!(problems, []);
-        let told: Vec<String> =
-            rows.iter().map(|row| format!("{} {:?}", row.cells[1].span, row.cells[1].value)).collect();
+        let told: Vec<String> = rows.iter().map(|row| format!("{} {:?}", row.cells[1].span, row.cells[1].value)).collect();
         let text = "a, \"b\"\nc".to_owned();
         assert_eq!(
             told,

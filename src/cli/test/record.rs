@@ -29,17 +29,10 @@ use crate::unit::{Expectation, How, Suite, UnitTest};
 const MOST_ROWS: usize = 2_000_000;
 
 /// Records `JOB STEP` by its key.
-pub(super) fn record(
-    words: &[String],
-    key: &[String],
-    meaning: &Meaning,
-    globals: &Globals,
-) -> Result<Outcome, Outcome> {
+pub(super) fn record(words: &[String], key: &[String], meaning: &Meaning, globals: &Globals) -> Result<Outcome, Outcome> {
     let wrong = |message: String| Outcome::Wrong(vec![Diagnostic::error("wrong-value", message)]);
     let [job, step] = words else {
-        return Err(wrong(
-            "`--record` takes a job and a step: `pipe test --record JOB STEP --key column=value`".to_owned(),
-        ));
+        return Err(wrong("`--record` takes a job and a step: `pipe test --record JOB STEP --key column=value`".to_owned()));
     };
     let key = key.iter().map(|text| one(text)).collect::<Result<Key, String>>().map_err(wrong)?;
     let loaded = Loaded::read(globals, meaning, Flags::default())?;
@@ -118,12 +111,7 @@ fn head(loaded: &Loaded, meaning: &Meaning, job: &Name, step: &Name, key: &Key) 
         step.lower(),
         columns.join(", "),
     );
-    let variables: Vec<String> = meaning
-        .variables
-        .iter()
-        .filter_map(|text| text.split_once('='))
-        .map(|(name, value)| format!("  {}: {value}\n", name.trim()))
-        .collect();
+    let variables: Vec<String> = meaning.variables.iter().filter_map(|text| text.split_once('=')).map(|(name, value)| format!("  {}: {value}\n", name.trim())).collect();
     if !variables.is_empty() {
         head.push_str("vars:\n");
         head.push_str(&variables.concat());
@@ -132,8 +120,7 @@ fn head(loaded: &Loaded, meaning: &Meaning, job: &Name, step: &Name, key: &Key) 
 }
 
 async fn recorded(loaded: &Loaded, prepared: &Prepared<'_>, key: &Key, head: &str) -> Result<String, Outcome> {
-    let recording = Recording::new(prepared, key)
-        .map_err(|message| Outcome::Wrong(vec![Diagnostic::error("wrong-key", message)]))?;
+    let recording = Recording::new(prepared, key).map_err(|message| Outcome::Wrong(vec![Diagnostic::error("wrong-key", message)]))?;
     let local = loaded.local()?;
     let tables = LocalTables::open(&local.state, sources(loaded)).map_err(failed)?;
     let limits = Limits {
@@ -147,9 +134,7 @@ async fn recorded(loaded: &Loaded, prepared: &Prepared<'_>, key: &Key, head: &st
         let batch = table_rows(loaded, prepared, &backend, &table).await?;
         count += batch.num_rows();
         if count > MOST_ROWS {
-            let message = format!(
-                "the tables that this step reads have more than {MOST_ROWS} rows; record on a target with fewer"
-            );
+            let message = format!("the tables that this step reads have more than {MOST_ROWS} rows; record on a target with fewer");
             return Err(Outcome::Broken(message));
         }
         rows.push((table, batch));
@@ -158,16 +143,10 @@ async fn recorded(loaded: &Loaded, prepared: &Prepared<'_>, key: &Key, head: &st
 }
 
 /// All rows of a table of the target.
-async fn table_rows(
-    loaded: &Loaded,
-    prepared: &Prepared<'_>,
-    backend: &Embedded,
-    table: &TableName,
-) -> Result<RecordBatch, Outcome> {
+async fn table_rows(loaded: &Loaded, prepared: &Prepared<'_>, backend: &Embedded, table: &TableName) -> Result<RecordBatch, Outcome> {
     let columns = prepared.columns(table).unwrap_or_default();
     let schema = schema_of(columns, &loaded.settings.timezone);
-    let source: Arc<dyn TableSource> =
-        Arc::new(InputTable { origin: Origin::Table(table.clone()), schema: schema.clone() });
+    let source: Arc<dyn TableSource> = Arc::new(InputTable { origin: Origin::Table(table.clone()), schema: schema.clone() });
     let plan = LogicalPlanBuilder::scan(table.table.as_str(), source, None).and_then(LogicalPlanBuilder::build);
     let plan = plan.map_err(|error| Outcome::Broken(error.strip_backtrace()))?;
     let query = Query { sql: format!("select * from {}", table.sql()), plan: Opaque::new(plan) };
