@@ -6,5 +6,5 @@ select w.user_id, c.person_id, sum(least(w.duration, {{ longest_watch }})) / 360
 from dw.fact_watch as w
 join credits as c on c.program_id = w.program_id
 join backend.person as p on p.id = c.person_id
-where p.source = 'molotov' and {{ last_days('w.date_day', watch_days) }}
+where p.source = 'molotov' and {{ last_days('w.date_day', watch_days) }} and w.duration > 0
 group by w.user_id, c.person_id
