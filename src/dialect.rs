@@ -42,6 +42,15 @@ pub mod coerce;
 /// Snowflake's functions by family, and the honest table of them.
 pub mod functions;
 
+/// ARRAY, MAP and OBJECT whose parts have types.
+mod structured;
+
+/// Collations.
+mod collation;
+
+/// What the engine makes of Snowflake's statements and clauses, each with an example.
+pub mod constructs;
+
 /// Type names of the SQL text → [`SqlType`].
 mod declared;
 

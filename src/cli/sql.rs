@@ -11,6 +11,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use super::loaded::{Loaded, Meaning};
 use super::{Globals, Outcome, block_on, print};
 use crate::diagnostic::Diagnostic;
+use crate::dialect::constructs::{self, Construct};
 use crate::dialect::functions::{self, Fidelity, Function};
 use crate::dialect::session::SessionParameters;
 use crate::dialect::types::SqlType;
@@ -40,7 +41,7 @@ pub(super) struct Sql {
     /// The instant that CURRENT_DATE and every other clock function gives: a date or `2026-11-01T10:00:00`, in the session's time zone
     #[arg(long, value_name = "DATE", value_parser = instant)]
     date: Option<Moment>,
-    /// Print every function with how faithful it is to Snowflake's, and run nothing
+    /// Print every function and construct with how faithful it is to Snowflake's, and run nothing
     #[arg(long, conflicts_with_all = ["statements", "file", "memory"])]
     functions: bool,
     /// How the result is written
@@ -118,28 +119,26 @@ impl Sql {
         Ok(print(&text.map_err(|error| Outcome::Broken(error.to_string()))?)?)
     }
 
-    /// Every function with how faithful it is, sorted by family and name.
+    /// Every function and construct with how faithful it is: functions by family and name, constructs as the list has them.
     fn print_functions(&self) -> Result<Outcome, Outcome> {
         let mut functions = functions::all();
         functions.sort_by_key(|function| (function.family, function.name));
-        let fidelity = |function: &Function| match function.fidelity {
-            Fidelity::Exact => ("exact", ""),
-            Fidelity::Approximate(how) => ("approximate", how),
-            Fidelity::Refused(why) => ("refused", why),
-        };
-        let names = functions.iter().map(|function| function.name.to_uppercase());
-        let aliases = functions.iter().map(|function| function.aliases.join(", ").to_uppercase());
-        let arrays: [ArrayRef; 5] = [
-            Arc::new(StringArray::from_iter_values(names)),
-            Arc::new(StringArray::from_iter_values(aliases)),
-            Arc::new(StringArray::from_iter_values(functions.iter().map(|function| function.family))),
-            Arc::new(StringArray::from_iter_values(functions.iter().map(|function| fidelity(function).0))),
-            Arc::new(StringArray::from_iter_values(functions.iter().map(|function| fidelity(function).1))),
-        ];
+        let mut rows: Vec<[String; 5]> = Vec::new();
+        for Function { name, aliases, family, fidelity, .. } in &functions {
+            let (word, note) = told(*fidelity);
+            rows.push([name.to_uppercase(), aliases.join(", ").to_uppercase(), (*family).into(), word.into(), note.into()]);
+        }
+        for Construct { area, name, fidelity, .. } in constructs::all() {
+            let (word, note) = told(*fidelity);
+            rows.push([name.replace('`', ""), String::new(), (*area).into(), word.into(), note.into()]);
+        }
         let headers = ["function", "also", "family", "fidelity", "note"];
         let column = |name: &str| Column { name: Name::quoted(name), sql_type: SqlType::TEXT, nullable: false };
-        let batch = RecordBatch::try_from_iter(headers.into_iter().zip(arrays));
-        let batch = batch.map_err(|error| Outcome::Broken(error.to_string()))?;
+        let arrays = headers.iter().enumerate().map(|(at, header)| {
+            let values: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row[at])));
+            (*header, values)
+        });
+        let batch = RecordBatch::try_from_iter(arrays).map_err(|error| Outcome::Broken(error.to_string()))?;
         self.print(&headers.map(column), &[batch], &SessionParameters::default())?;
         Ok(Outcome::Done)
     }
@@ -169,6 +168,14 @@ impl Sql {
             Outcome::Wrong(vec![Diagnostic::error("not-utf8", message)])
         })?;
         Ok(SourceFile::new(name, text))
+    }
+}
+
+fn told(fidelity: Fidelity) -> (&'static str, &'static str) {
+    match fidelity {
+        Fidelity::Exact => ("exact", ""),
+        Fidelity::Approximate(how) => ("approximate", how),
+        Fidelity::Refused(why) => ("refused", why),
     }
 }
 

@@ -4,21 +4,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, FieldRef};
-use sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, TimezoneInfo};
+use sqlparser::ast::{ArrayElemTypeDef, BinaryLength, CharacterLength, DataType, ExactNumberInfo, ObjectName, TimezoneInfo};
 use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use super::cast::Target;
+use super::structured::Structure;
 use super::types::{MAX_PRECISION, SqlType, VectorElement};
 
 /// Key of a field's metadata under which the full Snowflake type of a cast stands, such as `VARCHAR(3)`.
 pub(super) const TYPE: &str = "snowflake.type";
 
 /// The field that a cast to a type gives; its metadata keeps what Arrow cannot say, such as a length.
-pub(super) fn field(sql_type: SqlType, zone: &str) -> FieldRef {
-    let field = Field::new("", sql_type.arrow(zone), true);
-    Arc::new(field.with_metadata(HashMap::from([(TYPE.to_string(), sql_type.to_string())])))
+pub(super) fn field(target: Target, zone: &str) -> FieldRef {
+    let field = Field::new("", target.sql_type.arrow(zone), true);
+    Arc::new(field.with_metadata(HashMap::from([(TYPE.to_string(), target.to_string())])))
 }
 
 /// The type that a type name means; none where Snowflake has no such type.
@@ -56,6 +57,9 @@ pub fn declared_type(written: &DataType) -> Option<SqlType> {
 
 /// The type that a text such as `NUMBER(10, 2)` names, as in CREATE TABLE; none where Snowflake has no such type.
 pub fn parse_type(text: &str) -> Option<SqlType> {
+    if let Some(structure) = Structure::parse(text) {
+        return Some(structure.sql_type());
+    }
     let mut parser = Parser::new(&SnowflakeDialect).try_with_sql(text).ok()?;
     let written = parser.parse_data_type().ok()?;
     (parser.peek_token_ref().token == Token::EOF).then(|| declared_type(&written))?
@@ -95,6 +99,7 @@ fn custom(name: &ObjectName, arguments: &[String]) -> Option<SqlType> {
         },
         "BYTEINT" => SqlType::INTEGER,
         "VARIANT" => SqlType::Variant,
+        "OBJECT" | "ARRAY" | "MAP" if !arguments.is_empty() => structure_of(&name, arguments)?.sql_type(),
         "OBJECT" => SqlType::Object,
         "ARRAY" => SqlType::Array,
         "TIMESTAMP_NTZ" | "TIMESTAMPNTZ" | "DATETIME" => SqlType::TimestampNtz,
@@ -110,6 +115,40 @@ fn custom(name: &ObjectName, arguments: &[String]) -> Option<SqlType> {
             _ => return None,
         },
         _ => return None,
+    })
+}
+
+fn structure_of(name: &str, arguments: &[String]) -> Option<Structure> {
+    Structure::parse(&format!("{name}({})", arguments.join(", ")))
+}
+
+/// The structured type that a type name means, and its text; none where its parts have no types.
+pub(super) fn structure(written: &DataType) -> Option<(Structure, String)> {
+    let DataType::Custom(name, arguments) = written else { return None };
+    let name = name.to_string().to_uppercase();
+    let text = format!("{name}({})", arguments.join(", "));
+    structure_of(&name, arguments).filter(|_| !arguments.is_empty()).map(|structure| (structure, text))
+}
+
+/// What a type name means with the bounds that it declares.
+pub(super) fn declared_target(written: &DataType) -> Option<Target> {
+    let target = Target::from(declared_type(written)?);
+    let digits = |digits: &Option<u64>| digits.and_then(|digits| u8::try_from(digits).ok()).unwrap_or(9).min(9);
+    Some(match written {
+        DataType::Time(precision, _) | DataType::Timestamp(precision, _) => {
+            Target { fraction: digits(precision), ..target }
+        }
+        DataType::Datetime(precision) | DataType::TimestampNtz(precision) => {
+            Target { fraction: digits(precision), ..target }
+        }
+        DataType::Binary(length) => Target { bytes: length.and_then(|length| u32::try_from(length).ok()), ..target },
+        DataType::Varbinary(Some(BinaryLength::IntegerLength { length })) => {
+            Target { bytes: u32::try_from(*length).ok(), ..target }
+        }
+        DataType::Custom(name, arguments) if name.to_string().to_uppercase().starts_with("TIME") => {
+            Target { fraction: digits(&arguments.first().and_then(|text| text.parse().ok())), ..target }
+        }
+        _ => target,
     })
 }
 

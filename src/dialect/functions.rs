@@ -69,6 +69,7 @@ pub mod table;
 mod testing;
 
 pub(super) use aggregate::InOrder;
+pub(super) use generation::seeded;
 
 /// How faithful a function is to Snowflake's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +146,7 @@ pub(super) fn is_aggregate(name: &str) -> bool {
     });
     NAMES.contains(name)
         || matches!(name, "count" | "sum" | "avg" | "min" | "max" | "array_agg" | "listagg" | "any_value")
+        || name.starts_with("approx_") && (name.ends_with("_accumulate") || name.ends_with("_combine"))
 }
 
 /// The aggregate of this name, in lower case.

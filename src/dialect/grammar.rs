@@ -214,6 +214,10 @@ impl Dialect for Grammar {
         SnowflakeDialect.supports_lambda_functions()
     }
 
+    fn supports_order_by_all(&self) -> bool {
+        true
+    }
+
     fn supports_comma_separated_trim(&self) -> bool {
         SnowflakeDialect.supports_comma_separated_trim()
     }

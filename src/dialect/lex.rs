@@ -8,6 +8,11 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 use crate::diagnostic::Diagnostic;
 use crate::text::{SourceFile, Span};
 
+/// What the SQL parser reads in another spelling.
+mod respell;
+
+pub(super) use respell::COLLATED;
+
 /// The tokens of one statement, spaces and comments included, without the `;`.
 pub(super) type Tokens = Vec<TokenWithSpan>;
 
@@ -18,6 +23,7 @@ pub(super) fn statements(lines: &Lines) -> Result<Vec<Tokens>, Diagnostic> {
         .tokenize_with_location()
         .map_err(|error| unreadable(lines, &error.message, error.location))?;
     tokens.iter_mut().for_each(|token| unescape(&mut token.token));
+    let mut tokens = respell::respelled(tokens);
     fold(&mut tokens);
     let mut statements = vec![Tokens::new()];
     for token in tokens {

@@ -17,6 +17,9 @@ use crate::text::{SourceFile, Span, Spanned};
 /// Levels of nested expressions and queries that are read; more is an error, not a full stack.
 pub(super) const DEPTH: usize = 120;
 
+/// Snowflake's table of one row, which needs none.
+pub(super) const DUAL: &str = "DUAL";
+
 /// The greatest depth of an expression; chains of operators are as deep as they are long.
 const CHAIN: usize = 500;
 
@@ -194,6 +197,26 @@ impl Statement {
         })
     }
 
+    /// Whether these tokens stand in it one after the other, spaces aside.
+    fn has_run(&self, wanted: &[&dyn Fn(&Token) -> bool]) -> bool {
+        let solid = self.tokens.iter().map(|token| &token.token).filter(|t| !matches!(t, Token::Whitespace(_)));
+        let solid: Vec<&Token> = solid.collect();
+        solid.windows(wanted.len()).any(|run| run.iter().zip(wanted).all(|(token, is)| is(token)))
+    }
+
+    /// Whether RANDOM is called with an argument.
+    pub(super) fn has_seeded_random(&self) -> bool {
+        let random = |token: &Token| matches!(token, Token::Word(word) if word.value == "RANDOM");
+        let argument = |token: &Token| *token != Token::RParen;
+        self.has_word(&["RANDOM"]) && self.has_run(&[&random, &|token| *token == Token::LParen, &argument])
+    }
+
+    /// Whether the outer join operator `(+)` stands in it.
+    pub(super) fn has_outer_operator(&self) -> bool {
+        let is = |wanted: Token| move |token: &Token| *token == wanted;
+        self.has_run(&[&is(Token::LParen), &is(Token::Plus), &is(Token::RParen)])
+    }
+
     /// The text of an item of the list of the SELECT that starts at a place.
     pub(super) fn item_text(&self, select: Location, index: usize) -> Option<&str> {
         let start = self.tokens.iter().position(|token| token.span.start == select)?;
@@ -291,6 +314,7 @@ impl Reads<'_> {
     fn read(&mut self, name: &ObjectName) {
         if let Some(table) = table_name(name)
             && !self.is_cte(&table)
+            && table != TableName::bare(Name::quoted(DUAL))
         {
             self.tables.push(Spanned::new(table, self.statement.place(name.span())));
         }

@@ -41,6 +41,9 @@ mod order;
 /// FROM and joins.
 mod from;
 
+/// The outer join operator `(+)`.
+mod outer;
+
 /// Table functions: FLATTEN, GENERATOR, SPLIT_TO_TABLE.
 mod table_function;
 
@@ -59,11 +62,17 @@ mod operator;
 /// Literals.
 mod literal;
 
+/// Collations.
+mod collate;
+
 /// Function calls.
 mod call;
 
 /// OVER clauses.
 mod over;
+
+/// Aggregates whose state is a value.
+mod state;
 
 /// Subqueries inside expressions.
 mod subquery;
@@ -125,8 +134,10 @@ struct Binder<'a> {
     fresh: u32,
     /// Whether the types of every expression are looked at on their own.
     checking: bool,
-    /// Whether a SEQ function stands anywhere in the statement.
+    /// Whether a SEQ function, or RANDOM with a seed, stands anywhere in the statement.
     has_sequence: bool,
+    /// Whether the outer join operator `(+)` stands anywhere in the statement.
+    has_outer_operator: bool,
     /// Whether a table function stands anywhere in the statement.
     has_table_function: bool,
     /// What the CONNECT BY of the SELECTs bound so far carry down.
@@ -135,10 +146,22 @@ struct Binder<'a> {
 
 impl<'a> Binder<'a> {
     fn new(context: Context<'a>, checking: bool) -> Self {
-        let has_sequence = context.statement.has_word(&["SEQ1", "SEQ2", "SEQ4", "SEQ8"]);
+        let statement = context.statement;
+        let has_sequence = statement.has_word(&["SEQ1", "SEQ2", "SEQ4", "SEQ8"]) || statement.has_seeded_random();
+        let has_outer_operator = statement.has_outer_operator();
         let has_table_function = context.statement.has_word(&["FLATTEN", "SPLIT_TO_TABLE", "STRTOK_SPLIT_TO_TABLE"]);
         let (diagnostics, qualifiers, carried) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { context, diagnostics, qualifiers, fresh: 0, checking, has_sequence, has_table_function, carried }
+        Self {
+            context,
+            diagnostics,
+            qualifiers,
+            fresh: 0,
+            checking,
+            has_sequence,
+            has_outer_operator,
+            has_table_function,
+            carried,
+        }
     }
 
     fn whole(mut self, query: &ast::Query) -> Result<LogicalPlan, Vec<Diagnostic>> {

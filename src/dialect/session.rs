@@ -43,6 +43,10 @@ extensions_options! {
         pub database: String, default = "LOCAL".to_string()
         /// The schema in use.
         pub schema: String, default = "PUBLIC".to_string()
+        /// The role in use, if one was named.
+        pub role: String, default = String::new()
+        /// The warehouse in use, if one was named.
+        pub warehouse: String, default = String::new()
         /// The instant that every clock function gives, in nanoseconds since 1970 UTC.
         pub now: u64, default = 0
     }

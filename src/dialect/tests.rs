@@ -190,9 +190,9 @@ fn every_error_of_a_statement_is_shown_at_its_place() {
             &["t.sql:1:15: error[unsupported-sql]: MATCH_RECOGNIZE is not carried out here"],
         ),
         (
-            "select 1 from backend.program for update",
+            "select 1 from backend.program for share",
             &[
-                "t.sql:1:1: error[unsupported-sql]: `FOR`, `SETTINGS`, `FORMAT` and `|>` after a query are not Snowflake SQL",
+                "t.sql:1:1: error[unsupported-sql]: `FOR SHARE`, `SETTINGS`, `FORMAT` and `|>` after a query are not Snowflake SQL",
             ],
         ),
         (

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use crate::dialect::constructs;
 use crate::dialect::functions::{self, Fidelity, Function};
 use crate::yaml::shape::{Record, Shape};
 
@@ -102,6 +103,25 @@ fn family_section(text: &mut String, family: &str, members: &[&Function]) {
     if !others.is_empty() {
         let _ = write!(text, "| {family} | fidelity | how, or why |\n| --- | --- | --- |\n{others}\n");
     }
+}
+
+/// Every construct besides functions as Markdown, by area.
+pub fn constructs() -> String {
+    let mut text = String::new();
+    let mut area = "";
+    for construct in constructs::all() {
+        if construct.area != area {
+            area = construct.area;
+            let _ = write!(text, "\n| {area} | fidelity | how, or why |\n| --- | --- | --- |\n");
+        }
+        let (word, reason) = match construct.fidelity {
+            Fidelity::Exact => ("exact", ""),
+            Fidelity::Approximate(how) => ("approximate", how),
+            Fidelity::Refused(why) => ("refused", why),
+        };
+        let _ = writeln!(text, "| {} | {word} | {} |", cell(construct.name), cell(reason));
+    }
+    format!("{}\n", text.trim_start())
 }
 
 fn names(function: &Function) -> String {

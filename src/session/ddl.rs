@@ -13,6 +13,7 @@ use super::outcome::{Failure, exists, refused, unknown};
 use super::sequence::Sequence;
 use super::{Rows, Session};
 use crate::diagnostic::Diagnostic;
+use crate::dialect::session::SessionParameters;
 use crate::dialect::command::{Command, ObjectKind};
 use crate::dialect::{Dialect, Statement, table_name};
 use crate::name::{Name, TableName};
@@ -426,6 +427,14 @@ impl Session {
                 }
                 self.catalog.database = database;
                 self.catalog.schema = schema;
+            }
+            ObjectKind::Role => {
+                let role = single(name, span)?.as_str().to_string();
+                self.set_parameters(SessionParameters { role, ..self.parameters.clone() });
+            }
+            ObjectKind::Warehouse => {
+                let warehouse = single(name, span)?.as_str().to_string();
+                self.set_parameters(SessionParameters { warehouse, ..self.parameters.clone() });
             }
             _ => {}
         }

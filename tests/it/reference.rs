@@ -12,6 +12,7 @@ fn sections() -> Vec<(&'static str, String)> {
         ("keys of pipe.yaml", reference::keys(&pipe::settings::keys::SETTINGS_SCHEMA)),
         ("keys of a contract", reference::keys(&pipe::source::SCHEMA)),
         ("keys of a file of unit tests", reference::keys(&pipe::unit::keys::SUITE)),
+        ("constructs", reference::constructs()),
         ("functions", reference::functions()),
     ]
 }

@@ -4,6 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use pipe::diagnostic::Diagnostic;
+use pipe::dialect::command::parse_script;
+use pipe::dialect::constructs::{self, Construct};
+use pipe::dialect::functions::Fidelity;
+use pipe::session::{Failure, Session};
+use pipe::text::SourceFile;
 use serde_json::Value;
 
 fn pipe() -> Command {
@@ -63,16 +69,16 @@ fn every_case_gives_what_is_expected() {
 
 #[test]
 fn results_are_written_in_four_formats() {
-    let sql = "select 1 as n, 'a,\"b' as t, null as x, ''::varchar as e, 1.50 as d";
+    let sql = "select 1 as n, 'a,\"b' as t, null as x, ''::varchar as e, 1.25 as d";
     let run = |format: &str| {
         let output = pipe().args(["sql", "--memory", "--format", format, sql]).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    assert_eq!(run("csv"), "N,T,X,E,D\n1,\"a,\"\"b\",,\"\",1.50\n");
-    assert_eq!(run("jsonl"), "{\"N\":1,\"T\":\"a,\\\"b\",\"X\":null,\"E\":\"\",\"D\":1.50}\n");
+    assert_eq!(run("csv"), "N,T,X,E,D\n1,\"a,\"\"b\",,\"\",1.25\n");
+    assert_eq!(run("jsonl"), "{\"N\":1,\"T\":\"a,\\\"b\",\"X\":null,\"E\":\"\",\"D\":1.25}\n");
     assert_eq!(
         run("table"),
-        "N | T    | X    | E |    D\n--+------+------+---+-----\n1 | a,\"b | NULL |   | 1.50\n(1 row)\n"
+        "N | T    | X    | E |    D\n--+------+------+---+-----\n1 | a,\"b | NULL |   | 1.25\n(1 row)\n"
     );
     assert!(run("json").starts_with("{\"columns\":[{\"name\":\"N\",\"type\":\"NUMBER("));
 }
@@ -115,4 +121,41 @@ fn a_project_keeps_what_is_published() {
     assert_eq!(run("create temp table ml.t (x int); drop table ml.t; select a from ml.t"), "A\n3\n");
     assert!(run("create sequence s").contains("`CREATE SEQUENCE` is not supported"));
     assert!(run("select * from ml.w").contains("unknown table `ml.w`"));
+}
+
+/// What the example of a construct gives: nothing where all is as the list of constructs says.
+fn contradiction(construct: &Construct) -> Option<String> {
+    let source = SourceFile::new("example.sql", constructs::script(construct));
+    let refused = matches!(construct.fidelity, Fidelity::Refused(_));
+    let statements = match parse_script(&source) {
+        Ok(statements) => statements,
+        Err(problems) if refused => return placeless(&problems),
+        Err(problems) => return Some(format!("{}", problems[0])),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut session = Session::in_memory(chrono::DateTime::UNIX_EPOCH);
+    let last = statements.len() - 1;
+    for (index, statement) in statements.iter().enumerate() {
+        match runtime.block_on(session.run(statement)) {
+            Ok(_) if refused && index == last => return Some("it is not refused".to_string()),
+            Ok(_) => {}
+            Err(Failure::Wrong(problems)) if refused && index == last => return placeless(&problems),
+            Err(Failure::Failed(message)) if refused && index == last && message.contains("not supported") => return None,
+            Err(failure) => return Some(format!("{failure:?}")),
+        }
+    }
+    None
+}
+
+fn placeless(problems: &[Diagnostic]) -> Option<String> {
+    let without = problems.iter().find(|problem| problem.span.is_none());
+    without.map(|problem| format!("no place in: {problem}"))
+}
+
+#[test]
+fn every_construct_is_as_faithful_as_the_list_says() {
+    let wrong: Vec<String> = constructs::all()
+        .filter_map(|construct| contradiction(construct).map(|what| format!("{}: {what}", construct.name)))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -31,6 +31,9 @@ mod percentile;
 /// Distinct counts and frequent values.
 mod sketch;
 
+/// States of aggregates as values.
+mod state;
+
 pub(in crate::dialect) use in_order::InOrder;
 
 /// The functions of this family.
@@ -49,12 +52,6 @@ pub(super) fn functions() -> Vec<Function> {
         refused(
             "aggregate",
             &[
-                "approx_percentile_accumulate",
-                "approx_percentile_combine",
-                "approx_percentile_estimate",
-                "approx_top_k_accumulate",
-                "approx_top_k_combine",
-                "approx_top_k_estimate",
                 "minhash",
                 "minhash_combine",
                 "approximate_similarity",
@@ -71,6 +68,7 @@ pub(super) fn functions() -> Vec<Function> {
     all.extend(percentile::functions());
     all.extend(bits::functions());
     all.extend(sketch::functions());
+    all.extend(state::functions());
     all
 }
 

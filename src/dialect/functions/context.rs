@@ -1,5 +1,5 @@
-//! What the session is: the clock, which is the run's pinned instant, and the names in use. There are no users, roles or
-//! accounts on the embedded engine, so what asks for them is refused.
+//! What the session is: the clock, which is the run's pinned instant, and the names in use. There are no users or
+//! accounts on the embedded engine, so what asks for them is refused; a role and a warehouse are the names that USE gave.
 
 use std::sync::Arc;
 
@@ -32,10 +32,11 @@ pub(super) fn functions() -> Vec<Function> {
         clock(&["sysdate"], 0, SqlType::TimestampNtz, instant),
         name(&["current_database"], |call| repeated(call, &call.session.database)),
         name(&["current_schema"], |call| repeated(call, &call.session.schema)),
+        name(&["current_warehouse"], |call| in_use(call, &call.session.warehouse)),
+        name(&["current_role"], |call| in_use(call, &call.session.role)),
     ];
     for names in [
         &["current_user"][..],
-        &["current_role"],
         &["current_available_roles"],
         &["current_secondary_roles"],
         &["current_role_type"],
@@ -46,7 +47,6 @@ pub(super) fn functions() -> Vec<Function> {
         &["current_region"],
         &["current_ip_address"],
         &["current_client"],
-        &["current_warehouse"],
         &["invoker_role"],
         &["invoker_share"],
         &["is_role_in_session"],
@@ -87,6 +87,11 @@ fn name(names: &'static [&'static str], kernel: Kernel) -> Function {
 
 fn repeated(call: &Call<'_>, text: &str) -> Result<ArrayRef> {
     Ok(Arc::new(StringArray::from(vec![text; call.rows])))
+}
+
+/// A name that USE gave; NULL where none is in use.
+fn in_use(call: &Call<'_>, name: &str) -> Result<ArrayRef> {
+    Ok(Arc::new(StringArray::from(vec![(!name.is_empty()).then_some(name); call.rows])))
 }
 
 fn now(call: &Call<'_>) -> Result<i64> {

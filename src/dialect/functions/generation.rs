@@ -9,8 +9,13 @@ use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::Volatility;
 
 use super::scalar::{self, Call, Shape, function};
-use super::{Fidelity, Function};
+use super::{Fidelity, Function, Implementation};
 use crate::dialect::types::SqlType;
+
+/// RANDOM with a seed.
+mod seeded;
+
+pub(in crate::dialect) use seeded::seeded;
 
 const FAMILY: &str = "data generation";
 
@@ -21,6 +26,13 @@ pub(super) fn functions() -> Vec<Function> {
         ..function(FAMILY, names, arity, rule, kernel, Volatility::Volatile)
     };
     vec![
+        Function {
+            name: "random",
+            aliases: &[],
+            family: FAMILY,
+            fidelity: Fidelity::Approximate("without a seed, never the same value as in Snowflake; with one, the same"),
+            implementation: Implementation::Rewritten,
+        },
         random(&["normal"], 3..=3, |shape| generated(shape, 2, DataType::Float64), normal),
         random(&["uniform"], 3..=3, uniform_rule, uniform),
         random(&["randstr"], 2..=2, |shape| generated(shape, 1, DataType::Utf8), randstr),

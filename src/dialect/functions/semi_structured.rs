@@ -28,6 +28,9 @@ mod json;
 /// What a VARIANT holds, and out of it.
 mod kind;
 
+/// MAP.
+mod map;
+
 /// Objects made of objects.
 mod object;
 
@@ -35,11 +38,6 @@ mod object;
 pub(super) fn functions() -> Vec<Function> {
     let mut all = vec![
         refused(FAMILY, &["parse_xml", "check_xml", "xmlget", "to_xml"], "XML is not supported"),
-        refused(
-            FAMILY,
-            &["map_cat", "map_contains_key", "map_delete", "map_insert", "map_keys", "map_pick", "map_size"],
-            "the structured type MAP is not supported",
-        ),
         refused(
             "geospatial",
             &[
@@ -94,6 +92,7 @@ pub(super) fn functions() -> Vec<Function> {
         all.extend(family);
     }
     all.extend(object::functions());
+    all.extend(map::functions());
     all.extend(describe::functions());
     all
 }

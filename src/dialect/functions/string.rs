@@ -7,9 +7,9 @@ use datafusion::logical_expr::Volatility;
 
 use super::scalar::{
     Call, Shape, binaries, booleans, exact, function, gives_array, gives_boolean, gives_first, gives_integer,
-    gives_object, gives_text, integers, plain_arguments, refused, texts,
+    gives_object, gives_text, integers, plain_arguments, texts,
 };
-use super::{Fidelity, Function};
+use super::{Fidelity, Function, Implementation};
 use crate::dialect::types::SqlType;
 
 /// IP addresses and URLs taken apart.
@@ -67,9 +67,13 @@ pub(super) fn functions() -> Vec<Function> {
         exact(FAMILY, &["strtok_to_array"], 1..=2, gives_array, split::strtok_to_array),
         exact(FAMILY, &["parse_ip"], 2..=3, gives_object, address::parse_ip),
         exact(FAMILY, &["parse_url"], 1..=2, gives_object, address::parse_url),
-        refused(FAMILY, &["collate"], "text is compared by its code points here; other collations are not applied"),
-        refused(FAMILY, &["collation"], "text carries no collation here"),
     ];
+    for name in ["collate", "collation"] {
+        let fidelity = Fidelity::Approximate(
+            "of expressions only, compared with or without regard to case; the order of a locale's letters is refused",
+        );
+        list.push(Function { name, aliases: &[], family: FAMILY, fidelity, implementation: Implementation::Rewritten });
+    }
     if let Some(uuid) = list.iter_mut().find(|function| function.name == "uuid_string") {
         uuid.fidelity = Fidelity::Approximate("random without arguments, so never the same value as in Snowflake");
     }

@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn shares_are_exact() {
         let rows = "(300.00, 1), (250.00, 2), (450.00, 3), (NULL, 4)";
-        let shares = ["0.30000000", "0.25000000", "0.45000000", "NULL"];
+        let shares = ["0.300000", "0.250000", "0.450000", "NULL"];
         assert_eq!(over("RATIO_TO_REPORT(A) OVER ()", rows), shares);
         assert_eq!(over("RATIO_TO_REPORT(A) OVER ()", "(1, 1), (2, 2)"), ["0.333333", "0.666667"]);
         assert_eq!(over("RATIO_TO_REPORT(A) OVER ()", "(1, 1), (-1, 2)"), ["NULL", "NULL"]);

@@ -18,7 +18,10 @@ use sqlparser::ast::{
 use super::scope::Scope;
 use super::{Binder, Bound, Reported};
 use crate::diagnostic::Diagnostic;
-use crate::dialect::functions::{Fidelity, Implementation};
+use crate::dialect::cast::Target;
+use crate::dialect::declared;
+use crate::dialect::functions::{Fidelity, Implementation, seeded};
+use crate::dialect::types::{MAX_PRECISION, SqlType};
 use crate::name::nearest;
 use crate::text::Span;
 
@@ -60,6 +63,9 @@ const BUILT_IN: [&str; 17] = [
     "nullif",
 ];
 
+/// Functions that compare no texts, so that a collation does not matter to them.
+const KEEPING_TEXT: [&str; 7] = ["length", "len", "octet_length", "upper", "lower", "to_varchar", "to_char"];
+
 /// What a function name means.
 pub(super) enum Callee {
     Scalar(Arc<ScalarUDF>),
@@ -95,6 +101,11 @@ impl<'a> Binder<'a> {
         if let Some(special) = self.special(&name, arguments, scope, &span) {
             return special;
         }
+        if over.is_none()
+            && let Some(other) = super::state::stateful(&name, arguments)
+        {
+            return self.expr(&other, scope);
+        }
         let callee = self.callee(&name, over.is_some(), &span)?;
         match callee {
             Callee::HigherOrder(udf) => {
@@ -111,12 +122,16 @@ impl<'a> Binder<'a> {
                     return Err(self.report(Diagnostic::error("not-an-aggregate", message).at(span)));
                 }
                 let args = self.arguments(&name, arguments, scope, &span)?;
+                if !KEEPING_TEXT.contains(&name.as_str()) {
+                    self.told_apart(&args, &scope.schema, &span)?;
+                }
                 self.checked(Expr::ScalarFunction(ScalarFunction::new_udf(udf, args)), scope, written)
             }
             Callee::Aggregate(udf) => {
                 let mut inside = scope.clone();
                 inside.outputs = None;
                 let (args, distinct) = self.aggregate_arguments(&name, arguments, clauses.distinct, &inside, &span)?;
+                self.told_apart(&args, &scope.schema, &span)?;
                 let sorts = self.sort_keys(clauses.order_by, &inside)?;
                 match over {
                     Some(over) => {
@@ -191,7 +206,10 @@ impl<'a> Binder<'a> {
     fn special(&mut self, name: &str, args: &[FunctionArg], scope: &Scope<'_>, span: &Span) -> Option<Bound<Expr>> {
         match name {
             "seq1" | "seq2" | "seq4" | "seq8" => Some(self.sequence(name, args, scope, span)),
-            "random" => Some(self.random(args, span)),
+            "random" => Some(self.random(args, scope, span)),
+            "collate" => Some(self.collate_call(args, scope, span)),
+            "collation" => Some(self.collation_call(args, scope, span)),
+            "system$typeof" => Some(self.type_of(args, scope, span)),
             "identifier" => Some(self.identifier(args, scope, span)),
             "sys_connect_by_path" => Some(self.connect_by_path(args, scope, span)),
             _ => None,
@@ -225,15 +243,38 @@ impl<'a> Binder<'a> {
         Ok(if signed { (row + lit(half)) % lit(2 * half) - lit(half) } else { row % lit(half) })
     }
 
-    /// RANDOM: every 64-bit integer with equal probability.
-    fn random(&mut self, args: &[FunctionArg], span: &Span) -> Bound<Expr> {
+    /// RANDOM: every 64-bit integer with equal probability; with a seed, the same numbers each time.
+    fn random(&mut self, args: &[FunctionArg], scope: &Scope<'_>, span: &Span) -> Bound<Expr> {
+        if let [FunctionArg::Unnamed(FunctionArgExpr::Expr(seed))] = args {
+            let seed = match self.expr(seed, scope)? {
+                Expr::Literal(ScalarValue::Int64(Some(seed)), _) => seed,
+                _ => return Err(self.refuse("the seed of RANDOM must be a whole number", span.clone())),
+            };
+            let Some(row) = scope.sequence.cloned() else {
+                let message = "RANDOM with a seed can only stand in the SELECT list, GROUP BY or ORDER BY";
+                return Err(self.refuse(message, span.clone()));
+            };
+            return Ok(seeded(seed, row));
+        }
         if !args.is_empty() {
-            let message = "RANDOM with a seed: Snowflake's numbers cannot be repeated here";
-            return Err(self.refuse(message, span.clone()));
+            return Err(self.refuse("RANDOM takes at most one seed", span.clone()));
         }
         let (high, low) = (self.unit(span)?, self.unit(span)?);
         let bits = |unit: Expr| datafusion::logical_expr::cast(unit * lit(4_294_967_296_f64), DataType::Int64);
         Ok((bits(high) - lit(2_147_483_648_i64)) * lit(4_294_967_296_i64) + bits(low))
+    }
+
+    /// SYSTEM$TYPEOF: the declared type of an expression and the width in which Snowflake stores it.
+    fn type_of(&mut self, args: &[FunctionArg], scope: &Scope<'_>, span: &Span) -> Bound<Expr> {
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(written))] = args else {
+            return Err(self.refuse("SYSTEM$TYPEOF takes one expression", span.clone()));
+        };
+        let bound = self.expr(written, scope)?;
+        let (_, field) = bound.to_field(&scope.schema).map_err(|error| self.fail(&error, span.clone()))?;
+        let Some(target) = declared::target(&field) else {
+            return Err(self.refuse("SYSTEM$TYPEOF of this expression", span.clone()));
+        };
+        Ok(lit(stored_type(&bound, target)))
     }
 
     /// A random number from 0 to less than 1.
@@ -343,6 +384,12 @@ impl<'a> Binder<'a> {
                 {
                     bound.extend(self.pairs(Some(table), scope, span)?);
                 }
+                FunctionArg::Unnamed(FunctionArgExpr::WildcardWithOptions(options))
+                    if name.starts_with("object_construct") =>
+                {
+                    let columns = self.star(None, options, scope, span.clone())?;
+                    bound.extend(columns.into_iter().flat_map(|item| [lit(item.header.as_str()), item.expr]));
+                }
                 FunctionArg::Unnamed(_) => {
                     return Err(self.refuse(format!("`*` is not an argument of `{name}`"), span.clone()));
                 }
@@ -370,7 +417,8 @@ impl<'a> Binder<'a> {
         scope: &Scope<'_>,
         span: &Span,
     ) -> Bound<(Vec<Expr>, bool)> {
-        if name != "count" {
+        let distinct = distinct || matches!(name, "approx_count_distinct" | "hll");
+        if !matches!(name, "count" | "approx_count_distinct" | "hll") {
             return Ok((self.arguments(name, args, scope, span)?, distinct));
         }
         let columns = match args {
@@ -518,4 +566,38 @@ impl<'a> Binder<'a> {
         }
         Ok(Lambda::new(names, self.expr(&lambda.body, &inside)?))
     }
+}
+
+/// A type as SYSTEM$TYPEOF writes it; a literal has the digits that it is written with.
+fn stored_type(expr: &Expr, target: Target) -> String {
+    let digits = |value: i128| u8::try_from(value.unsigned_abs().to_string().len()).unwrap_or(MAX_PRECISION);
+    let sql_type = match (expr, target.sql_type) {
+        (Expr::Literal(ScalarValue::Int64(Some(value)), _), _) => {
+            SqlType::Number { precision: digits(i128::from(*value)), scale: 0 }
+        }
+        (Expr::Literal(ScalarValue::Utf8(Some(text)), _), _) => {
+            SqlType::Varchar(u32::try_from(text.chars().count().max(1)).ok())
+        }
+        (_, other) => other,
+    };
+    let width = match sql_type {
+        SqlType::Number { precision: 0..=2, .. } | SqlType::Boolean => "SB1",
+        SqlType::Number { precision: 3..=5, .. } => "SB2",
+        SqlType::Number { precision: 6..=9, .. } | SqlType::Date => "SB4",
+        SqlType::Number { precision: 10..=18, .. } => "SB8",
+        SqlType::Number { .. } => "SB16",
+        SqlType::Time | SqlType::TimestampNtz | SqlType::TimestampLtz => "SB8",
+        SqlType::TimestampTz => "SB16",
+        SqlType::Float => "DOUBLE",
+        _ => "LOB",
+    };
+    let name = match sql_type {
+        SqlType::Varchar(None) => "VARCHAR(16777216)".to_string(),
+        SqlType::Binary => format!("BINARY({})", target.bytes.unwrap_or(8_388_608)),
+        SqlType::Time | SqlType::TimestampNtz | SqlType::TimestampLtz | SqlType::TimestampTz => {
+            format!("{sql_type}({})", target.fraction)
+        }
+        other => other.to_string(),
+    };
+    format!("{name}[{width}]")
 }

@@ -13,8 +13,11 @@ use sqlparser::ast::{
 use super::scope::{AliasState, Found, Scope};
 use super::{At, Binder, Bound};
 use crate::diagnostic::Diagnostic;
+use crate::dialect::cast::Target;
 use crate::dialect::declared;
+use crate::dialect::lex::COLLATED;
 use crate::dialect::session::SessionParameters;
+use crate::dialect::structured::{Structure, structured};
 use crate::dialect::types::SqlType;
 use crate::name::nearest;
 
@@ -148,7 +151,7 @@ impl<'a> Binder<'a> {
             E::Wildcard(_) | E::QualifiedWildcard(..) => "`*` inside an expression",
             E::Lambda(_) => "a lambda outside FILTER, TRANSFORM or REDUCE",
             E::OuterJoin(_) => "the outer join operator `(+)` is not carried out here; write LEFT JOIN",
-            E::Collate { .. } => "COLLATE is not carried out here",
+            E::Collate { .. } => "COLLATE takes a specification in quotes",
             E::AtTimeZone { .. } => "`AT TIME ZONE` is not Snowflake SQL; write CONVERT_TIMEZONE",
             E::SimilarTo { .. } => "`SIMILAR TO` is not Snowflake SQL; write RLIKE",
             E::Trim { .. } => "`TRIM(BOTH … FROM …)` is not Snowflake SQL; write TRIM, LTRIM or RTRIM",
@@ -180,7 +183,10 @@ impl<'a> Binder<'a> {
                 return Ok(first.clone());
             }
         }
-        let found = scope.column(parts);
+        let found = match positional(parts) {
+            Some((qualifier, at)) => scope.positional(qualifier, at),
+            None => scope.column(parts),
+        };
         match found {
             Found::One(expr) => return Ok(self.spanned(expr, parts)),
             Found::Ambiguous(_) => return Err(self.not_a_column(parts, found, scope)),
@@ -301,20 +307,31 @@ impl<'a> Binder<'a> {
         written: &ast::Expr,
         scope: &Scope<'_>,
     ) -> Bound<Expr> {
-        let Some(mut sql_type) = declared::declared_type(data_type) else {
+        if let ast::DataType::Custom(name, arguments) = data_type
+            && name.to_string() == COLLATED
+            && let [spec] = arguments.as_slice()
+        {
             let span = self.place(written);
-            let message = format!("unknown type `{}`", data_type.to_string().to_lowercase());
-            return Err(self.report(Diagnostic::error("unknown-type", message).at(span)));
+            return self.collate(inner, spec, span);
+        }
+        if let Some((structure, text)) = declared::structure(data_type) {
+            return self.structured_cast(inner, structure, &text, attempt, written, scope);
+        }
+        let Some(mut target) = declared::declared_target(data_type) else {
+            let span = self.place(written);
+            let diagnostic = Diagnostic::error("unknown-type", format!("unknown type `{}`", lower(data_type))).at(span);
+            let map = lower(data_type).starts_with("map(");
+            return Err(self.report(if map { diagnostic.hint("the keys of a MAP must be VARCHAR here") } else { diagnostic }));
         };
         let parameters = SessionParameters::of(self.context.state.config_options());
         if let ast::DataType::Timestamp(_, ast::TimezoneInfo::None) = data_type {
-            sql_type = match parameters.timestamp_type_mapping.as_str() {
+            target.sql_type = match parameters.timestamp_type_mapping.as_str() {
                 "TIMESTAMP_LTZ" => SqlType::TimestampLtz,
                 "TIMESTAMP_TZ" => SqlType::TimestampTz,
                 _ => SqlType::TimestampNtz,
             };
         }
-        let field = declared::field(sql_type, &parameters.timezone);
+        let field = declared::field(target, &parameters.timezone);
         let inner = Box::new(inner);
         let cast = match attempt {
             true => Expr::TryCast(TryCast::new_from_field(inner, field)),
@@ -323,18 +340,57 @@ impl<'a> Binder<'a> {
         self.checked(cast, scope, written)
     }
 
+    fn structured_cast(
+        &mut self,
+        inner: Expr,
+        structure: Structure,
+        text: &str,
+        attempt: bool,
+        written: &ast::Expr,
+        scope: &Scope<'_>,
+    ) -> Bound<Expr> {
+        if attempt {
+            let span = self.place(written);
+            return Err(self.refuse("TRY_CAST to a structured type", span));
+        }
+        let parameters = SessionParameters::of(self.context.state.config_options());
+        let field = declared::field(Target::from(structure.sql_type()), &parameters.timezone);
+        let whole = Expr::Cast(Cast::new_from_field(Box::new(inner), field));
+        self.checked(structured(whole, structure, text), scope, written)
+    }
+
+    /// The structured type of an expression, if it has one.
+    fn structure_of(&self, expr: &Expr, scope: &Scope<'_>) -> Option<Structure> {
+        let (_, field) = expr.to_field(&scope.schema).ok()?;
+        Structure::of(&field)
+    }
+
+    /// What was read from a value of a structured type, in the type of that part.
+    fn in_its_type(&self, part: Expr, structure: Option<Structure>) -> Expr {
+        match structure {
+            Some(Structure::Plain(target)) => {
+                let parameters = SessionParameters::of(self.context.state.config_options());
+                Expr::Cast(Cast::new_from_field(Box::new(part), declared::field(target, &parameters.timezone)))
+            }
+            _ => part,
+        }
+    }
+
     /// `value:a.b[0]['c'][i]`: constant steps are one path, a computed one is a GET of its own.
     fn path(&mut self, value: &ast::Expr, path: &JsonPath, written: &ast::Expr, scope: &Scope<'_>) -> Bound<Expr> {
         let mut at = self.expr(value, scope)?;
+        let mut structure = self.structure_of(&at, scope);
         let mut text = String::new();
         for step in &path.path {
             let key = match step {
                 JsonPathElem::Dot { key, .. } => {
+                    structure = structure.and_then(|structure| structure.member(key).cloned());
                     push_key(&mut text, key);
                     continue;
                 }
                 JsonPathElem::Bracket { key } | JsonPathElem::ColonBracket { key } => key,
             };
+            structure = structure.and_then(|structure| step_into(&structure, key));
             match constant_step(key) {
                 Some(Step::Key(key)) => push_key(&mut text, key),
                 Some(Step::Index(index)) => text.push_str(&format!("[{index}]")),
@@ -345,7 +401,8 @@ impl<'a> Binder<'a> {
                 }
             }
         }
-        self.get_path(at, &mut text, written, scope)
+        let part = self.get_path(at, &mut text, written, scope)?;
+        Ok(self.in_its_type(part, structure))
     }
 
     fn get_path(&mut self, at: Expr, text: &mut String, written: &ast::Expr, scope: &Scope<'_>) -> Bound<Expr> {
@@ -365,8 +422,14 @@ impl<'a> Binder<'a> {
         scope: &Scope<'_>,
     ) -> Bound<Expr> {
         let mut at = self.expr(root, scope)?;
+        let mut structure = self.structure_of(&at, scope);
         let mut text = String::new();
         for access in chain {
+            structure = structure.and_then(|structure| match access {
+                AccessExpr::Subscript(Subscript::Index { index }) => step_into(&structure, index),
+                AccessExpr::Dot(ast::Expr::Identifier(ident)) => structure.member(&ident.value).cloned(),
+                _ => None,
+            });
             match access {
                 AccessExpr::Subscript(Subscript::Index { index }) => match constant_step(index) {
                     Some(Step::Key(key)) => push_key(&mut text, key),
@@ -385,7 +448,8 @@ impl<'a> Binder<'a> {
                 }
             }
         }
-        self.get_path(at, &mut text, written, scope)
+        let part = self.get_path(at, &mut text, written, scope)?;
+        Ok(self.in_its_type(part, structure))
     }
 
     fn rounding(
@@ -426,8 +490,15 @@ impl<'a> Binder<'a> {
     }
 }
 
+/// The table and the position of `t.$1`.
+fn positional(parts: &[Ident]) -> Option<(&[Ident], usize)> {
+    let (last, qualifier) = parts.split_last().filter(|(_, qualifier)| !qualifier.is_empty())?;
+    let position = last.value.strip_prefix('$').filter(|_| last.quote_style.is_none())?.parse::<usize>().ok()?;
+    Some((qualifier, position))
+}
+
 /// A column of an outer query as its subquery sees it.
-fn outer_reference(expr: Expr, scope: &Scope<'_>) -> Expr {
+pub(super) fn outer_reference(expr: Expr, scope: &Scope<'_>) -> Expr {
     let outer = expr.clone().transform(|node| match node {
         Expr::Column(column) => match scope.field(&column) {
             Some(field) => Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column))),
@@ -460,6 +531,18 @@ fn is_condition(expr: &Expr) -> bool {
         Expr::Not(inner) => is_condition(inner),
         _ => false,
     }
+}
+
+/// The type of the part of a structured value that a step leads to.
+fn step_into(structure: &Structure, step: &ast::Expr) -> Option<Structure> {
+    match constant_step(step) {
+        Some(Step::Key(key)) => structure.member(key).cloned(),
+        _ => structure.element().cloned(),
+    }
+}
+
+fn lower(data_type: &ast::DataType) -> String {
+    data_type.to_string().to_lowercase()
 }
 
 enum Step<'s> {

@@ -15,7 +15,7 @@ use sqlparser::ast::{
 use super::scope::{Env, Found, Merged, Relation, Rows, Scope, Source, cte_names, find_cte};
 use super::{At, Binder, Bound, Reported, relation};
 use crate::diagnostic::Diagnostic;
-use crate::dialect::parse::table_name;
+use crate::dialect::parse::{DUAL, table_name};
 use crate::name::{Name, TableName, nearest};
 use crate::text::Span;
 
@@ -246,12 +246,15 @@ impl<'a> Binder<'a> {
     }
 
     fn scan(&mut self, name: &TableName, alias: Option<&TableAlias>, env: &Env, span: Span) -> Bound<Source> {
-        let bare = (name.schema.is_none() && name.database.is_none()).then(|| find_cte(env, &name.table)).flatten();
+        let bare = bare_name(name).then(|| find_cte(env, &name.table)).flatten();
         if let Some(cte) = bare {
             let Some((plan, headers)) = cte else { return Err(Reported) };
             let rows = Rows { plan: plan.as_ref().clone(), headers: headers.clone() };
             let fallback = TableName::bare(name.table.clone());
             return self.aliased(rows, alias, fallback);
+        }
+        if bare_name(name) && name.table.as_str() == DUAL {
+            return Ok(nothing());
         }
         let Some(source) = self.context.tables.table(name) else {
             let mut names: Vec<String> = self.context.tables.names().iter().map(TableName::lower).collect();
@@ -668,6 +671,10 @@ fn inlined(expr: Expr, schema: &datafusion::common::DFSchema) -> Expr {
         node => Ok(Transformed::no(node)),
     });
     plain.map_or(expr, |plain| plain.data)
+}
+
+fn bare_name(name: &TableName) -> bool {
+    name.schema.is_none() && name.database.is_none()
 }
 
 /// The name under which a table is scanned.

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::{Column, DataFusionError, ScalarValue};
 use datafusion::logical_expr::expr::GroupingSet;
 use datafusion::logical_expr::utils::{find_aggregate_exprs, find_window_exprs, grouping_set_to_exprlist};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection};
 use hashbrown::HashMap;
 use sqlparser::ast::{self, GroupByExpr, Select};
 
@@ -31,6 +31,21 @@ fn column_of(expr: &Expr) -> Expr {
         Expr::Alias(alias) => Expr::Column(Column::new(alias.relation.clone(), alias.name.clone())),
         _ => Expr::Column(Column::new_unqualified(expr.schema_name().to_string())),
     }
+}
+
+/// The same expressions, those whose name another has too under a name of their own: a cast does not show in a name.
+pub(super) fn named_apart(exprs: &[Expr]) -> Vec<Expr> {
+    let mut taken = hashbrown::HashSet::new();
+    let apart = exprs.iter().enumerate().map(|(at, expr)| match taken.insert(expr.schema_name().to_string()) {
+        true => expr.clone(),
+        false => expr.clone().alias(format!("#{at}:{}", expr.schema_name())),
+    });
+    apart.collect()
+}
+
+/// The columns that a node gives for these expressions, where it has them under the names of `named`.
+pub(super) fn columns_under(exprs: &[Expr], named: &[Expr]) -> Columns {
+    exprs.iter().zip(named).map(|(expr, named)| (expr.clone(), column_of(named))).collect()
 }
 
 /// The expression with every computed part replaced by its column.
@@ -71,10 +86,13 @@ impl<'a> Binder<'a> {
             Ok(keys) => keys.into_iter().cloned().collect(),
             Err(error) => return Err(self.fail(&error, span)),
         };
-        let node = Aggregate::try_new(Arc::new(plan), groups, aggregates.clone());
+        self.told_apart(&keys, &scope.schema, &span)?;
+        let (plan, computed) = with_subqueries(plan, &aggregates).map_err(|error| self.fail(&error, span.clone()))?;
+        let named = named_apart(&computed);
+        let node = Aggregate::try_new(Arc::new(plan), groups, named.clone());
         let node = node.map_err(|error| self.fail(&error, span))?;
         let plan = LogicalPlan::Aggregate(node);
-        let mut columns = columns_of(&aggregates);
+        let mut columns = columns_under(&aggregates, &named);
         columns.extend(columns_of(&keys));
         let Ok(()) = parts.map(|expr| Ok::<_, std::convert::Infallible>(rebased(expr, &columns)));
         self.only_grouped(&plan, parts, scope)?;
@@ -209,7 +227,11 @@ impl<'a> Binder<'a> {
                     Some(item) => item.expr.clone(),
                     None => {
                         let span = self.place(inner);
-                        let message = format!("`GROUP BY {}`: the list has {} columns", value.value, items.len());
+                        let (written, count) = (&value.value, items.len());
+                        let message = match position {
+                            Some(_) => format!("`GROUP BY {written}`: the list has {count} columns"),
+                            None => format!("`GROUP BY {written}`: a position is a whole number from 1 to {count}"),
+                        };
                         return Err(self.report(Diagnostic::error("unknown-column", message).at(span)));
                     }
                 }
@@ -245,6 +267,31 @@ fn cube(sets: Vec<Vec<Expr>>) -> GroupingSet {
     }
     all.reverse();
     GroupingSet::GroupingSets(all)
+}
+
+/// The plan with the subqueries inside aggregates as columns of their own, and the aggregates that read these: DataFusion
+/// joins subqueries below projections and filters only.
+fn with_subqueries(plan: LogicalPlan, aggregates: &[Expr]) -> Result<(LogicalPlan, Vec<Expr>), DataFusionError> {
+    let mut lifted: Vec<Expr> = Vec::new();
+    let mut computed = Vec::with_capacity(aggregates.len());
+    for aggregate in aggregates {
+        let rewritten = aggregate.clone().transform_down(|node| match node {
+            Expr::ScalarSubquery(_) => {
+                let name = format!("#subquery{}", lifted.len());
+                lifted.push(node.alias(name.as_str()));
+                let column = Expr::Column(Column::new_unqualified(name));
+                Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
+            }
+            node => Ok(Transformed::no(node)),
+        })?;
+        computed.push(rewritten.data);
+    }
+    if lifted.is_empty() {
+        return Ok((plan, computed));
+    }
+    let columns = plan.schema().columns().into_iter().map(Expr::Column);
+    let exprs = columns.chain(lifted).collect();
+    Ok((LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?), computed))
 }
 
 /// A span as the parser has it, from the one that DataFusion keeps in a column.

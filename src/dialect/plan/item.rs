@@ -95,7 +95,7 @@ impl<'a> Binder<'a> {
     }
 
     /// `*` or `t.*`, with ILIKE, EXCLUDE, REPLACE and RENAME.
-    fn star(
+    pub(super) fn star(
         &mut self,
         qualifier: Option<&ObjectName>,
         options: &WildcardAdditionalOptions,

@@ -9,6 +9,7 @@ use super::expr::part_name;
 use super::scope::Scope;
 use super::{Binder, Bound};
 use crate::diagnostic::Diagnostic;
+use crate::dialect::types::MAX_PRECISION;
 use crate::name::Name;
 
 impl<'a> Binder<'a> {
@@ -38,7 +39,7 @@ impl<'a> Binder<'a> {
         Ok(Expr::Literal(value, None))
     }
 
-    /// A number: an integer, an exact decimal, or a float where it has an exponent.
+    /// A number: an integer, an exact decimal, or a float where these cannot hold it.
     pub(super) fn number_literal(&mut self, text: &str, written: &ast::Expr) -> Bound<Expr> {
         match number(text) {
             Some(value) => Ok(Expr::Literal(value, None)),
@@ -113,25 +114,42 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// The value of a number as written.
+/// The value of a number as written: exact where NUMBER can hold it, else a FLOAT where it has an exponent.
 fn number(text: &str) -> Option<ScalarValue> {
     if let Ok(integer) = text.parse::<i64>() {
         return Some(ScalarValue::Int64(Some(integer)));
     }
-    if text.contains(['e', 'E']) {
-        return text
-            .parse::<f64>()
-            .ok()
-            .filter(|value| value.is_finite())
-            .map(|value| ScalarValue::Float64(Some(value)));
+    exact(text).or_else(|| {
+        let float = || text.parse::<f64>().ok().filter(|value| value.is_finite());
+        text.contains(['e', 'E']).then(float).flatten().map(|value| ScalarValue::Float64(Some(value)))
+    })
+}
+
+/// The exact value. As in Snowflake, zeros that end the fraction do not count, so that `0.500` is a `NUMBER(1, 1)`.
+fn exact(text: &str) -> Option<ScalarValue> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i16>().ok()?),
+        None => (text, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let mut value: i128 = format!("{whole}{fraction}").parse().ok()?;
+    let mut scale = i32::try_from(fraction.len()).ok()? - i32::from(exponent);
+    while scale > 0 && value % 10 == 0 {
+        value /= 10;
+        scale -= 1;
     }
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = format!("{whole}{fraction}");
-    let value: i128 = digits.parse().ok()?;
-    let scale = u8::try_from(fraction.len()).ok()?;
-    let significant = value.unsigned_abs().to_string().len().max(fraction.len()).max(1);
-    let precision = u8::try_from(significant).ok().filter(|precision| *precision <= 38)?;
-    Some(ScalarValue::Decimal128(Some(value), precision, i8::try_from(scale).ok()?))
+    if scale < 0 {
+        value = value.checked_mul(10_i128.checked_pow(scale.unsigned_abs())?)?;
+        scale = 0;
+    }
+    if let (0, Ok(integer)) = (scale, i64::try_from(value)) {
+        return Some(ScalarValue::Int64(Some(integer)));
+    }
+    let scale = i8::try_from(scale).ok()?;
+    let digits = value.unsigned_abs().to_string().len().max(usize::from(scale.unsigned_abs()));
+    let precision = u8::try_from(digits).ok().filter(|precision| *precision <= MAX_PRECISION)?;
+    (scale < 38).then_some(ScalarValue::Decimal128(Some(value), precision, scale))
 }
 
 /// A comma-separated list of amounts with their units; an amount without one is in seconds.
@@ -178,16 +196,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_exact_unless_they_have_an_exponent() {
+    fn numbers_are_exact_where_they_can_be() {
         assert_eq!(number("1"), Some(ScalarValue::Int64(Some(1))));
-        assert_eq!(number("1.50"), Some(ScalarValue::Decimal128(Some(150), 3, 2)));
+        assert_eq!(number("1.50"), Some(ScalarValue::Decimal128(Some(15), 2, 1)));
+        assert_eq!(number("3.00"), Some(ScalarValue::Int64(Some(3))));
+        assert_eq!(number("1.25e1"), Some(ScalarValue::Decimal128(Some(125), 3, 1)));
+        assert_eq!(number("1e10"), Some(ScalarValue::Int64(Some(10_000_000_000))));
+        assert_eq!(number("5e-3"), Some(ScalarValue::Decimal128(Some(5), 3, 3)));
+        assert_eq!(number("1.5e300"), Some(ScalarValue::Float64(Some(1.5e300))));
+        assert_eq!(number("1e-40"), Some(ScalarValue::Float64(Some(1e-40))));
         assert_eq!(number(".05"), Some(ScalarValue::Decimal128(Some(5), 2, 2)));
         assert_eq!(number("-0.5"), Some(ScalarValue::Decimal128(Some(-5), 1, 1)));
         assert_eq!(
             number("9223372036854775808"),
             Some(ScalarValue::Decimal128(Some(9_223_372_036_854_775_808), 19, 0))
         );
-        assert_eq!(number("1e2"), Some(ScalarValue::Float64(Some(100.0))));
         assert_eq!(number("123456789012345678901234567890123456789"), None);
     }
 

@@ -19,11 +19,30 @@ impl<'a> Binder<'a> {
         let mut spine = Vec::new();
         let mut next = written;
         while let ast::Expr::BinaryOp { left, op, right } = next {
-            spine.push((next, op, right));
+            spine.push((next, op, right.as_ref()));
             next = left;
         }
+        if let (ast::Expr::Tuple(parts), Some((whole, op, ast::Expr::Tuple(values)))) = (next, spine.last().copied())
+            && let BinaryOperator::Eq | BinaryOperator::NotEq = op
+        {
+            let negated = *op == BinaryOperator::NotEq;
+            let list = [ast::Expr::Tuple(values.clone())];
+            let compared = self.in_tuples(parts, &list, negated, whole, scope);
+            spine.pop();
+            return self.rest_of_chain(spine, compared, scope);
+        }
+        let left = self.expr(next, scope);
+        self.rest_of_chain(spine, left, scope)
+    }
+
+    /// The operators of a spine, innermost last, applied to what stands left of them.
+    fn rest_of_chain(
+        &mut self,
+        mut spine: Vec<(&ast::Expr, &BinaryOperator, &ast::Expr)>,
+        mut left: Bound<Expr>,
+        scope: &Scope<'_>,
+    ) -> Bound<Expr> {
         let mut failed = false;
-        let mut left = self.expr(next, scope);
         while let Some((whole, op, right)) = spine.pop() {
             let right = self.expr(right, scope);
             left = match (left, right) {
@@ -63,6 +82,7 @@ impl<'a> Binder<'a> {
         schema: &Arc<DFSchema>,
         at: At<'_>,
     ) -> Bound<Expr> {
+        let (left, right) = self.compared(&op, left, right, schema, at)?;
         let mut raw = RawBinaryExpr { op, left, right };
         for planner in self.context.state.expr_planners() {
             match planner.plan_binary_op(raw, schema) {
@@ -175,8 +195,9 @@ impl<'a> Binder<'a> {
         let (value, items) = (value?, items.into_iter().collect::<Bound<Vec<Expr>>>()?);
         use datafusion::logical_expr::ExprSchemable;
         let own = value.get_type(&scope.schema).map_err(|error| self.fail_at(&error, written))?;
-        let mut alike = true;
+        let mut alike = self.collation_of(&value, &scope.schema).is_none();
         for item in &items {
+            alike &= self.collation_of(item, &scope.schema).is_none();
             let other = item.get_type(&scope.schema).map_err(|error| self.fail_at(&error, written))?;
             alike &= own == other || other.is_null();
         }
@@ -284,6 +305,11 @@ impl<'a> Binder<'a> {
     ) -> Bound<Expr> {
         use datafusion::arrow::datatypes::DataType;
         use datafusion::logical_expr::ExprSchemable;
+        let folded = self.collation_of(&value, &scope.schema).filter(|collation| !collation.is_exact());
+        if folded.is_some() {
+            let span = self.place(written);
+            return Err(self.refuse("LIKE over text with a collation; compare UPPER or LOWER of it", span));
+        }
         let textual = matches!(value.get_type(&scope.schema), Ok(DataType::Utf8));
         if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &pattern
             && textual

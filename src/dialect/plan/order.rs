@@ -35,12 +35,18 @@ impl<'a> Binder<'a> {
             let chosen = text.parse::<usize>().ok().and_then(|at| outputs.get(at.checked_sub(1)?));
             let Some((_, expr)) = chosen else {
                 let span = self.place(&key.expr);
-                let message = format!("`ORDER BY {text}`: the result has {} columns", outputs.len());
+                let count = outputs.len();
+                let message = match text.parse::<usize>() {
+                    Ok(_) => format!("`ORDER BY {text}`: the result has {count} columns"),
+                    Err(_) => format!("`ORDER BY {text}`: a position is a whole number from 1 to {count}"),
+                };
                 return Err(self.report(Diagnostic::error("unknown-column", message).at(span)));
             };
-            return self.sort_key(key, expr.clone());
+            let expr = self.sorted_by(expr.clone(), scope, &key.expr)?;
+            return self.sort_key(key, expr);
         }
         let expr = self.expr(&key.expr, scope)?;
+        let expr = self.sorted_by(expr, scope, &key.expr)?;
         self.sort_key(key, expr)
     }
 
@@ -49,6 +55,7 @@ impl<'a> Binder<'a> {
         let mut bound = Vec::new();
         for key in keys {
             let expr = self.expr(&key.expr, scope)?;
+            let expr = self.sorted_by(expr, scope, &key.expr)?;
             bound.push(self.sort_key(key, expr)?);
         }
         Ok(bound)

@@ -44,10 +44,12 @@ impl<'a> Binder<'a> {
             format_clause,
             pipe_operators,
         } = query;
-        let foreign = !locks.is_empty() || for_clause.is_some() || settings.is_some() || format_clause.is_some();
+        // FOR UPDATE locks rows against other sessions; there are none.
+        let shared = locks.iter().any(|lock| lock.lock_type != ast::LockType::Update || lock.of.is_some());
+        let foreign = shared || for_clause.is_some() || settings.is_some() || format_clause.is_some();
         if foreign || !pipe_operators.is_empty() {
             let span = self.place(query);
-            return Err(self.refuse("`FOR`, `SETTINGS`, `FORMAT` and `|>` after a query are not Snowflake SQL", span));
+            return Err(self.refuse("`FOR SHARE`, `SETTINGS`, `FORMAT` and `|>` after a query are not Snowflake SQL", span));
         }
         let env = match with {
             Some(with) => self.with(with, env, parent)?,
@@ -244,6 +246,11 @@ impl<'a> Binder<'a> {
         self.same_width(left.headers.len(), &right, branch)?;
         let right = self.aligned(right.plan, &left.plan, branch)?;
         let headers = left.headers;
+        for side in [&left.plan, &right] {
+            let columns: Vec<Expr> = side.schema().columns().into_iter().map(Expr::Column).collect();
+            let span = self.place(branch);
+            self.told_apart(&columns, side.schema(), &span)?;
+        }
         let plan = match (op, quantifier) {
             (SetOperator::Union, SetQuantifier::None | SetQuantifier::Distinct) => {
                 Union::try_new_with_loose_types(vec![Arc::new(left.plan), Arc::new(right)])

@@ -222,6 +222,16 @@ impl<'s> Scope<'s> {
         }
     }
 
+    /// The column at a position, from 1, of a table of FROM.
+    pub(super) fn positional(&self, qualifier: &[Ident], position: usize) -> Found {
+        let mut relations = self.relations.iter().filter(|r| r.answers_to(qualifier));
+        let columns = relations.next().map(|relation| relation.columns.as_slice()).unwrap_or_default();
+        match position.checked_sub(1).and_then(|at| columns.get(at)) {
+            Some(column) => Found::One(Expr::Column(column.column.clone())),
+            None => Found::None,
+        }
+    }
+
     /// The field of a column of this query's FROM.
     pub(super) fn field(&self, column: &Column) -> Option<FieldRef> {
         let columns = self.relations.iter().flat_map(|r| &r.columns);

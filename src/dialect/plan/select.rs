@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use datafusion::common::DataFusionError;
 use datafusion::logical_expr::utils::{find_aggregate_exprs, find_window_exprs};
 use datafusion::logical_expr::{Distinct, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SortExpr};
 use sqlparser::ast::{self, OrderBy, Select};
@@ -59,7 +60,12 @@ impl<'a> Binder<'a> {
         parent: Option<&Scope<'_>>,
     ) -> Bound<Rows> {
         self.refuse_foreign(select)?;
-        let source = self.from(&select.from, env, parent)?;
+        let rewritten = if self.has_outer_operator { self.outer_operators(select)? } else { None };
+        let (from, selection) = match &rewritten {
+            Some((from, selection)) => (from, selection.as_ref()),
+            None => (&select.from, select.selection.as_ref()),
+        };
+        let source = self.from(from, env, parent)?;
         let source = match select.connect_by.is_empty() {
             true => source,
             false => self.hierarchy(select, source, env, parent)?,
@@ -76,7 +82,7 @@ impl<'a> Binder<'a> {
         scope.sequence = sequence.as_ref();
         scope.rows = rows.as_ref();
         if select.connect_by.is_empty()
-            && let Some(predicate) = &select.selection
+            && let Some(predicate) = selection
         {
             let bound = self.predicate(predicate, &scope, "WHERE")?;
             let span = self.place(predicate);
@@ -99,7 +105,11 @@ impl<'a> Binder<'a> {
         let items = self.items(select, scope);
         let having = select.having.as_ref().map(|having| self.boolean(having, scope)).transpose();
         let qualify = select.qualify.as_ref().map(|qualify| self.boolean(qualify, scope)).transpose();
-        let (items, having, qualify) = (items?, having?, qualify?);
+        let (mut items, having, qualify) = (items?, having?, qualify?);
+        for item in &mut items {
+            let written = std::mem::replace(&mut item.expr, Expr::Literal(datafusion::common::ScalarValue::Null, None));
+            item.expr = self.as_value(written, scope)?;
+        }
         let sorts = match order_by {
             Some(order_by) if is_order_by_all(order_by) || !items.is_empty() => {
                 let outputs: Vec<(Name, Expr)> = items.iter().map(|i| (i.header.clone(), i.expr.clone())).collect();
@@ -121,9 +131,9 @@ impl<'a> Binder<'a> {
         }
         let windows = find_window_exprs(parts.exprs());
         if !windows.is_empty() {
-            plan = LogicalPlanBuilder::window_plan(plan, windows.clone())
-                .map_err(|error| self.fail(&error, span.clone()))?;
-            let columns = super::group::columns_of(&windows);
+            let named = super::group::named_apart(&windows);
+            plan = windowed(plan, &windows, &named).map_err(|error| self.fail(&error, span.clone()))?;
+            let columns = super::group::columns_under(&windows, &named);
             let Ok(()) = parts.map(|expr| Ok::<_, std::convert::Infallible>(super::group::rebased(expr, &columns)));
         }
         if let Some(qualify) = parts.qualify.take() {
@@ -166,6 +176,9 @@ impl<'a> Binder<'a> {
         if distinct && !hidden.is_empty() {
             let message = "ORDER BY of a SELECT DISTINCT can only use its columns";
             return Err(self.report(Diagnostic::error("order-by-distinct", message).at(span)));
+        }
+        if distinct {
+            self.told_apart(&exprs, plan.schema(), &span)?;
         }
         let has_hidden = !hidden.is_empty();
         exprs.extend(hidden);
@@ -255,6 +268,18 @@ impl<'a> Binder<'a> {
             }
         }
     }
+}
+
+/// A plan with window functions over it: those of one order together; one that has a name of its own by itself.
+fn windowed(plan: LogicalPlan, windows: &[Expr], named: &[Expr]) -> Result<LogicalPlan, DataFusionError> {
+    let apart = |(_, named): &(&Expr, &Expr)| matches!(named, Expr::Alias(_));
+    let (apart, together): (Vec<_>, Vec<_>) = windows.iter().zip(named).partition(apart);
+    let together = together.into_iter().map(|(window, _)| window.clone());
+    let mut plan = LogicalPlanBuilder::window_plan(plan, together)?;
+    for (_, window) in apart {
+        plan = LogicalPlanBuilder::from(plan).window([window.clone()])?.build()?;
+    }
+    Ok(plan)
 }
 
 /// Names for the columns of a plan: the headers, those that come again with a number.

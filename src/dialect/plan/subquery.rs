@@ -3,12 +3,15 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
-use datafusion::logical_expr::{Expr, LogicalPlan, Operator, Subquery};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Subquery, lit, when};
 use sqlparser::ast::{self, BinaryOperator, Query, Select, Visit, Visitor};
 
+use super::expr::outer_reference;
 use super::scope::{Rows, Scope};
-use super::{Binder, Bound};
+use super::{At, Binder, Bound};
 use crate::diagnostic::Diagnostic;
 use crate::text::Span;
 
@@ -33,9 +36,8 @@ impl<'a> Binder<'a> {
         written: &ast::Expr,
         scope: &Scope<'_>,
     ) -> Bound<Expr> {
-        if let ast::Expr::Tuple(_) = expr {
-            let span = self.place(written);
-            return Err(self.refuse("a list of columns IN a subquery is not carried out here; write EXISTS", span));
+        if let ast::Expr::Tuple(parts) = expr {
+            return self.tuple_in_subquery(parts, query, negated, written, scope);
         }
         let value = self.expr(expr, scope);
         let rows = self.query(query, scope.env, Some(scope));
@@ -44,6 +46,62 @@ impl<'a> Binder<'a> {
         self.one_column(&rows, span)?;
         let listed = InSubquery::new(Box::new(value), subquery(rows.plan), negated);
         self.checked(Expr::InSubquery(listed), scope, written)
+    }
+
+    /// `(a, b) IN (query)`: some row is equal; unknown where none is, but some may be.
+    fn tuple_in_subquery(
+        &mut self,
+        parts: &[ast::Expr],
+        query: &Query,
+        negated: bool,
+        written: &ast::Expr,
+        scope: &Scope<'_>,
+    ) -> Bound<Expr> {
+        let parts: Vec<Expr> = parts.iter().map(|part| self.expr(part, scope)).collect::<Bound<_>>()?;
+        let rows = self.query(query, scope.env, Some(scope))?;
+        let span = self.place(written);
+        if rows.headers.len() != parts.len() {
+            let message = format!("a list of {} values compared with {} columns", parts.len(), rows.headers.len());
+            return Err(self.report(Diagnostic::error("column-count", message).at(span)));
+        }
+        let plan = apart(rows.plan).map_err(|error| self.fail(&error, span.clone()))?;
+        let schema = Arc::clone(plan.schema());
+        let mut equal: Option<Expr> = None;
+        for (part, column) in parts.into_iter().zip(schema.columns()) {
+            let outer = outer_reference(part, scope);
+            let same = self.binary(BinaryOperator::Eq, Expr::Column(column), outer, &schema, At::Expr(written))?;
+            equal = Some(equal.map_or(same.clone(), |all| all.and(same)));
+        }
+        let equal = equal.unwrap_or(lit(true));
+        let found = self.some_row(plan.clone(), equal.clone(), &span)?;
+        let unknown = self.some_row(plan, equal.is_null(), &span)?;
+        let null = Expr::Literal(ScalarValue::Boolean(None), None);
+        let inside = found.or(unknown.and(null));
+        self.checked(if negated { Expr::Not(Box::new(inside)) } else { inside }, scope, written)
+    }
+
+    /// EXISTS over the rows that fulfil a condition.
+    fn some_row(&mut self, plan: LogicalPlan, condition: Expr, span: &Span) -> Bound<Expr> {
+        let filtered = self.filtered(plan, condition, span.clone())?;
+        Ok(Expr::Exists(Exists::new(subquery(filtered), false)))
+    }
+
+    /// EXISTS and IN where their value is asked for and not only whether a row stays: DataFusion joins them in filters
+    /// alone, so here rows are counted.
+    pub(super) fn as_value(&mut self, expr: Expr, scope: &Scope<'_>) -> Bound<Expr> {
+        let rewritten = expr.transform_up(|node| match node {
+            Expr::Exists(Exists { subquery, negated }) => {
+                counted(subquery.subquery.as_ref().clone(), negated).map(Transformed::yes)
+            }
+            Expr::InSubquery(inside) => listed(inside, scope).map(Transformed::yes),
+            Expr::SetComparison(_) => {
+                let message = "ANY and ALL with an order in the SELECT list are not carried out here: compare with MIN or MAX";
+                Err(DataFusionError::NotImplemented(message.to_string()))
+            }
+            node => Ok(Transformed::no(node)),
+        });
+        let span = self.context.statement.span().clone();
+        rewritten.map(|rewritten| rewritten.data).map_err(|error| self.fail(&error, span))
     }
 
     /// `value = ANY (query)`, `value > ALL (query)`.
@@ -95,6 +153,39 @@ impl<'a> Binder<'a> {
 fn subquery(plan: LogicalPlan) -> Subquery {
     let outer_ref_columns = plan.all_out_ref_exprs();
     Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Default::default() }
+}
+
+/// The same rows under names that no outer query has, so that both can be compared.
+fn apart(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let columns = plan.schema().columns().into_iter().enumerate();
+    let exprs = columns.map(|(at, column)| Expr::Column(column).alias(format!("#inner{at}"))).collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?))
+}
+
+/// Whether a query has rows, by their number.
+fn counted(plan: LogicalPlan, none: bool) -> Result<Expr, DataFusionError> {
+    let rows = datafusion::functions_aggregate::expr_fn::count(lit(1_i64));
+    let plan = LogicalPlanBuilder::from(plan).aggregate(Vec::<Expr>::new(), [rows])?.build()?;
+    let count = Expr::ScalarSubquery(subquery(plan));
+    Ok(if none { count.eq(lit(0_i64)) } else { count.gt(lit(0_i64)) })
+}
+
+/// The value of IN: true where a row is equal, NULL where the value or a row is NULL, else false.
+fn listed(inside: InSubquery, scope: &Scope<'_>) -> Result<Expr, DataFusionError> {
+    let InSubquery { expr, subquery, negated } = inside;
+    let plan = apart(subquery.subquery.as_ref().clone())?;
+    let Some(column) = plan.schema().columns().into_iter().next() else {
+        return Err(DataFusionError::Plan("a subquery without columns".to_string()));
+    };
+    let column = Expr::Column(column);
+    let equal = column.clone().eq(outer_reference(expr.as_ref().clone(), scope));
+    let rows = |condition: Expr| -> Result<Expr, DataFusionError> {
+        counted(LogicalPlanBuilder::from(plan.clone()).filter(condition)?.build()?, false)
+    };
+    let unknown = rows(column.is_null())?.or(expr.is_null().and(counted(plan.clone(), false)?));
+    let null = Expr::Literal(ScalarValue::Boolean(None), None);
+    let value = when(rows(equal)?, lit(true)).when(unknown, null).otherwise(lit(false))?;
+    Ok(if negated { Expr::Not(Box::new(value)) } else { value })
 }
 
 /// Whether a SELECT calls an aggregate or window function of its own; by name, before anything is bound.

@@ -188,8 +188,10 @@ fn zone_type(shape: &Shape<'_>) -> Result<DataType> {
 fn convert_timezone(call: &Call<'_>) -> Result<ArrayRef> {
     let last = call.len() - 1;
     let names: Vec<_> = (0..last).map(|index| call.texts(index)).collect::<Result<_>>()?;
-    let moments = Dates::of(call, last)?;
-    let zoned = matches!(call.sql_type(last), SqlType::TimestampLtz | SqlType::TimestampTz);
+    // With a target zone only, a text is read with the offset that it is written with.
+    let text = last == 1 && matches!(call.sql_type(last), SqlType::Varchar(_) | SqlType::Variant);
+    let moments = if text { Dates::zoned(call, last)? } else { Dates::of(call, last)? };
+    let zoned = text || matches!(call.sql_type(last), SqlType::TimestampLtz | SqlType::TimestampTz);
     let session_zone = zone(&call.session.timezone).map_err(DataFusionError::Execution)?;
     let mut results = Results::new(call)?;
     for row in 0..call.rows {

@@ -11,7 +11,7 @@ use super::super::scalar::{Call, Shape, cast_to};
 use super::part::Part;
 use crate::dialect::format::Model;
 use crate::dialect::format::civil::{DAY, Moment, SECOND};
-use crate::dialect::format::column::{Misfit, Moments, text_column, timestamps_ntz, tz_array};
+use crate::dialect::format::column::{Misfit, Moments, text_column, timestamps_ntz, timestamps_tz, tz_array};
 use crate::dialect::format::zone::{to_utc, zone};
 use crate::dialect::types::SqlType;
 
@@ -51,6 +51,16 @@ impl Dates {
             _ => Arc::clone(array),
         };
         Ok(Self { moments: Moments::of(&array, zone_name)?, constant })
+    }
+
+    /// An argument of texts that may name an offset; without one they are local to the session's zone.
+    pub(super) fn zoned(call: &Call<'_>, index: usize) -> Result<Self> {
+        let column = call.column(index)?;
+        let zone_name = &call.session.timezone;
+        let model = Model::parse(&call.session.timestamp_input_format).map_err(DataFusionError::Execution)?;
+        let texts = text_column(column.array(), call.session)?;
+        let array: ArrayRef = Arc::new(timestamps_tz(&texts, &model, Misfit::Error, zone_name)?);
+        Ok(Self { moments: Moments::of(&array, zone_name)?, constant: column.is_constant() })
     }
 
     pub(in super::super) fn get(&self, row: usize) -> Option<Moment> {

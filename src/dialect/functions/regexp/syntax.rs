@@ -35,7 +35,7 @@ impl Flags {
 
 /// Compiles a pattern; `whole` for one that must match the whole text.
 pub(super) fn compile(pattern: &str, flags: &Flags, whole: bool) -> Result<Regex, String> {
-    let translated = translate(pattern)?;
+    let translated = translate(pattern, whole)?;
     let source = if whole { format!(r"\A(?:{translated})\z") } else { translated };
     RegexBuilder::new(&source)
         .case_insensitive(flags.insensitive)
@@ -51,13 +51,14 @@ pub(super) fn compile(pattern: &str, flags: &Flags, whole: bool) -> Result<Regex
         })
 }
 
-fn translate(pattern: &str) -> Result<String, String> {
+/// The pattern as the regex crate reads it. Where the whole text must match, it does not matter that a repetition is not greedy.
+fn translate(pattern: &str, whole: bool) -> Result<String, String> {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern.chars().peekable();
     let mut repeated = false;
     while let Some(character) = rest.next() {
         let repetition = matches!(character, '*' | '+' | '?') || (character == '{' && is_bounds(&rest));
-        if repetition && repeated {
+        if repetition && repeated && !(whole && character == '?') {
             return Err("a repetition of a repetition, such as a non-greedy `*?`, is not supported".to_owned());
         }
         repeated = repetition;

@@ -4,13 +4,26 @@ use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
 
 use super::{as_array, gives_text};
-use crate::dialect::functions::Function;
-use crate::dialect::functions::scalar::{self, Call, exact};
+use crate::dialect::functions::scalar::{self, Call, exact, refused};
+use crate::dialect::functions::{Fidelity, Function, Implementation};
 use crate::dialect::variant::convert::varchar;
 use crate::dialect::variant::text::{elements, member};
 
+const FAMILY: &str = "metadata";
+
 pub(super) fn functions() -> Vec<Function> {
-    vec![exact("metadata", &["generate_column_description"], 2..=2, gives_text, describe)]
+    let type_of = Function {
+        name: "system$typeof",
+        aliases: &[],
+        family: FAMILY,
+        fidelity: Fidelity::Approximate("the width in brackets is that of the declared precision"),
+        implementation: Implementation::Rewritten,
+    };
+    vec![
+        exact(FAMILY, &["generate_column_description"], 2..=2, gives_text, describe),
+        type_of,
+        refused(FAMILY, &["get_ddl"], "definitions are not written back as text; DESCRIBE and SHOW tell what they hold"),
+    ]
 }
 
 fn describe(call: &Call<'_>) -> Result<ArrayRef> {

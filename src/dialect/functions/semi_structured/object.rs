@@ -41,7 +41,7 @@ fn construct_rule(shape: &Shape<'_>) -> Result<DataType> {
     Ok(types::object())
 }
 
-fn keys_rule(shape: &Shape<'_>) -> Result<DataType> {
+pub(super) fn keys_rule(shape: &Shape<'_>) -> Result<DataType> {
     expect(shape, 0, SqlType::Object)?;
     Ok(types::array())
 }
@@ -75,7 +75,7 @@ fn construct(call: &Call<'_>, keep_null: bool) -> Result<ArrayRef> {
 }
 
 /// An object argument's text; JSON null stands for SQL NULL, anything else is an error.
-fn as_object<'a>(call: &Call<'_>, text: Option<&'a str>) -> Result<Option<&'a str>> {
+pub(super) fn as_object<'a>(call: &Call<'_>, text: Option<&'a str>) -> Result<Option<&'a str>> {
     match text {
         None | Some("null" | "undefined") => Ok(None),
         Some(text) if Kind::of(text) == Kind::Object => Ok(Some(text)),
@@ -84,7 +84,7 @@ fn as_object<'a>(call: &Call<'_>, text: Option<&'a str>) -> Result<Option<&'a st
 }
 
 /// The object with only the members of the given keys, or without them. The keys are arguments or in one array.
-fn select(call: &Call<'_>, keep: bool) -> Result<ArrayRef> {
+pub(super) fn select(call: &Call<'_>, keep: bool) -> Result<ArrayRef> {
     let objects = call.variants(0)?;
     let given = (1..call.len()).map(|index| call.variants(index)).collect::<Result<Vec<_>>>()?;
     values(call, |row, out| {
@@ -103,7 +103,7 @@ fn select(call: &Call<'_>, keep: bool) -> Result<ArrayRef> {
     })
 }
 
-fn insert(call: &Call<'_>) -> Result<ArrayRef> {
+pub(super) fn insert(call: &Call<'_>) -> Result<ArrayRef> {
     let (objects, keys, added) = (call.variants(0)?, call.texts(1)?, call.variants(2)?);
     let update = if call.len() > 3 { Some(call.texts(3)?) } else { None };
     values(call, |row, out| {
@@ -127,7 +127,7 @@ fn insert(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-fn keys(call: &Call<'_>) -> Result<ArrayRef> {
+pub(super) fn keys(call: &Call<'_>) -> Result<ArrayRef> {
     let objects = call.variants(0)?;
     values(call, |row, out| {
         let Some(text) = as_object(call, objects.get(row))? else { return Ok(false) };

@@ -1,0 +1,1 @@
+select X'aabbcc'::binary(2);

@@ -1,0 +1,1 @@
+select column1 from values ('b'), ('a') order by column1 collate 'es';

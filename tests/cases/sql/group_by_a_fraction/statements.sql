@@ -1,0 +1,1 @@
+select 1 as a group by 1.50;
