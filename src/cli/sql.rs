@@ -126,7 +126,13 @@ impl Sql {
         let mut rows: Vec<[String; 5]> = Vec::new();
         for Function { name, aliases, family, fidelity, .. } in &functions {
             let (word, note) = told(*fidelity);
-            rows.push([name.to_uppercase(), aliases.join(", ").to_uppercase(), (*family).into(), word.into(), note.into()]);
+            rows.push([
+                name.to_uppercase(),
+                aliases.join(", ").to_uppercase(),
+                (*family).into(),
+                word.into(),
+                note.into(),
+            ]);
         }
         for Construct { area, name, fidelity, .. } in constructs::all() {
             let (word, note) = told(*fidelity);

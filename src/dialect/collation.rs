@@ -161,11 +161,13 @@ impl ScalarUDFImpl for Marked {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let (Some(argument), Some(collation)) = (args.args.first(), self.collation.as_ref().filter(|_| self.key)) else {
+        let (Some(argument), Some(collation)) = (args.args.first(), self.collation.as_ref().filter(|_| self.key))
+        else {
             return args.args.into_iter().next().map_or_else(|| exec_err!("COLLATE without a text"), Ok);
         };
         let texts = argument.to_array(args.number_rows)?;
-        let keys: StringArray = texts.as_string::<i32>().iter().map(|text| text.map(|text| collation.key(text))).collect();
+        let keys: StringArray =
+            texts.as_string::<i32>().iter().map(|text| text.map(|text| collation.key(text))).collect();
         debug_assert_eq!(keys.len(), texts.len());
         Ok(ColumnarValue::Array(Arc::new(keys)))
     }

@@ -73,11 +73,20 @@ const ALL_QUERIES: &[Construct] = &[
     exact(QUERIES, "`UNION [ALL] [BY NAME]`", "select 1 as a, 2 as b union all by name select 3 as b, 4 as a"),
     exact(QUERIES, "`INTERSECT`, `EXCEPT`, `MINUS`", "select a from t minus select 1"),
     exact(QUERIES, "`VALUES`", "select column1, $2 from values (1, 'a'), (2, 'b')"),
-    exact(QUERIES, "scalar, `EXISTS`, `IN`, `ANY`, `ALL` subqueries", "select a, a in (select 1), exists (select 1) from t"),
+    exact(
+        QUERIES,
+        "scalar, `EXISTS`, `IN`, `ANY`, `ALL` subqueries",
+        "select a, a in (select 1), exists (select 1) from t",
+    ),
     exact(QUERIES, "windows, named windows, frames", "select sum(a) over w from t window w as (order by a)"),
     exact(QUERIES, "`FOR UPDATE`", "select a from t for update"),
     refused(QUERIES, "`SELECT INTO`", "variables of Snowflake Scripting are not kept", "select a into x from t"),
-    refused(QUERIES, "the flow operator `->>`", "run the statements one after the other", "select a from t ->> select 1"),
+    refused(
+        QUERIES,
+        "the flow operator `->>`",
+        "run the statements one after the other",
+        "select a from t ->> select 1",
+    ),
 ];
 
 const ALL_JOINS: &[Construct] = &[
@@ -85,17 +94,44 @@ const ALL_JOINS: &[Construct] = &[
     exact(JOINS, "`ASOF JOIN … MATCH_CONDITION`", "select * from t asof join t as u match_condition (t.a >= u.a)"),
     exact(JOINS, "the outer join operator `(+)`", "select * from t, t as u where t.a = u.a(+)"),
     exact(JOINS, "`LATERAL` subqueries", "select * from t, lateral (select t.a + 1 as c) as u"),
-    exact(JOINS, "`LATERAL FLATTEN`, also in chains and subqueries", "select f.value from t, lateral flatten(input => [1, a]) f"),
+    exact(
+        JOINS,
+        "`LATERAL FLATTEN`, also in chains and subqueries",
+        "select f.value from t, lateral flatten(input => [1, a]) f",
+    ),
     exact(JOINS, "`TABLE(f(…))`, `TABLE('name')`", "select * from table(split_to_table('a.b', '.'))"),
     exact(JOINS, "`TABLE(GENERATOR(…))` with `SEQ4()`", "select seq4() from table(generator(rowcount => 2))"),
-    exact(JOINS, "`PIVOT`, with `ANY`, a subquery, `DEFAULT ON NULL`", "select * from t pivot (sum(a) for b in (any order by b))"),
+    exact(
+        JOINS,
+        "`PIVOT`, with `ANY`, a subquery, `DEFAULT ON NULL`",
+        "select * from t pivot (sum(a) for b in (any order by b))",
+    ),
     exact(JOINS, "`UNPIVOT`, `INCLUDE NULLS`", "select * from (select 1 as x, 2 as y) unpivot (v for n in (x, y))"),
-    exact(JOINS, "`TABLE(RESULT_SCAN(LAST_QUERY_ID()))`", "select 1 as a; select a from table(result_scan(last_query_id()))"),
+    exact(
+        JOINS,
+        "`TABLE(RESULT_SCAN(LAST_QUERY_ID()))`",
+        "select 1 as a; select a from table(result_scan(last_query_id()))",
+    ),
     exact(JOINS, "`FROM DUAL`", "select 1 from dual"),
     close(JOINS, "`SAMPLE`, `TABLESAMPLE`", "other rows are drawn than in Snowflake", "select * from t sample (50)"),
-    refused(JOINS, "`SAMPLE … SEED`", "Snowflake's choice of rows cannot be repeated", "select * from t sample (50) seed (1)"),
-    refused(JOINS, "`GENERATOR(TIMELIMIT => …)`", "its rows would depend on the machine", "select seq4() from table(generator(timelimit => 1))"),
-    refused(JOINS, "time travel: `AT`, `BEFORE`, `CHANGES`", "older rows are not kept by time", "select * from t at (offset => -60)"),
+    refused(
+        JOINS,
+        "`SAMPLE … SEED`",
+        "Snowflake's choice of rows cannot be repeated",
+        "select * from t sample (50) seed (1)",
+    ),
+    refused(
+        JOINS,
+        "`GENERATOR(TIMELIMIT => …)`",
+        "its rows would depend on the machine",
+        "select seq4() from table(generator(timelimit => 1))",
+    ),
+    refused(
+        JOINS,
+        "time travel: `AT`, `BEFORE`, `CHANGES`",
+        "older rows are not kept by time",
+        "select * from t at (offset => -60)",
+    ),
     refused(
         JOINS,
         "`MATCH_RECOGNIZE`",
@@ -107,8 +143,16 @@ const ALL_JOINS: &[Construct] = &[
 
 const ALL_TYPES: &[Construct] = &[
     exact(TYPES, "`NUMBER(p, s)` and its synonyms, exact", "select 1.10::number(10, 2) * 3"),
-    exact(TYPES, "`FLOAT`, `VARCHAR(n)`, `BINARY(n)`, `BOOLEAN`", "select 1.5::float, 'ab'::varchar(2), X'ff'::binary(1), true"),
-    exact(TYPES, "`DATE`, `TIME(p)`, `TIMESTAMP_NTZ(p)`, `_LTZ`, `_TZ`", "select '2024-01-31'::date, '10:00:00.5'::time(0)"),
+    exact(
+        TYPES,
+        "`FLOAT`, `VARCHAR(n)`, `BINARY(n)`, `BOOLEAN`",
+        "select 1.5::float, 'ab'::varchar(2), X'ff'::binary(1), true",
+    ),
+    exact(
+        TYPES,
+        "`DATE`, `TIME(p)`, `TIMESTAMP_NTZ(p)`, `_LTZ`, `_TZ`",
+        "select '2024-01-31'::date, '10:00:00.5'::time(0)",
+    ),
     exact(TYPES, "`VARIANT`, `OBJECT`, `ARRAY`", "select {'a': [1, 2]}, {'a': [1, 2]}:a[0]"),
     exact(TYPES, "`VECTOR(FLOAT | INT, n)`", "select [1, 2]::vector(int, 2)"),
     close(
@@ -117,10 +161,19 @@ const ALL_TYPES: &[Construct] = &[
         "a column of a table keeps the values but not the types of their parts, which are VARIANTs when read from it",
         "select {'k': '1'}::map(varchar, number)['k'] + 1",
     ),
-    exact(TYPES, "`'…'`, `$$…$$`, `X'…'`, `DATE '…'`, `TIMESTAMP '…'` literals", "select $$it's$$, X'ff', date '2024-01-31'"),
+    exact(
+        TYPES,
+        "`'…'`, `$$…$$`, `X'…'`, `DATE '…'`, `TIMESTAMP '…'` literals",
+        "select $$it's$$, X'ff', date '2024-01-31'",
+    ),
     exact(TYPES, "`INTERVAL '…'`", "select '2024-01-31'::date + interval '1 month, 2 days'"),
     exact(TYPES, "`CAST`, `::`, `TRY_CAST`", "select try_cast('x' as int), '1'::int"),
-    refused(TYPES, "`MAP` with keys other than `VARCHAR`", "values rest as objects, whose keys are texts", "select {'1': 2}::map(number, number)"),
+    refused(
+        TYPES,
+        "`MAP` with keys other than `VARCHAR`",
+        "values rest as objects, whose keys are texts",
+        "select {'1': 2}::map(number, number)",
+    ),
     refused(TYPES, "`GEOGRAPHY`, `GEOMETRY`", "they are not carried out here", "select 'POINT(1 2)'::geography"),
     close(
         TYPES,
@@ -128,25 +181,52 @@ const ALL_TYPES: &[Construct] = &[
         "with or without regard to case; comparing in the order of a locale's letters, and grouping without regard to case, are refused",
         "select 'a' collate 'en-ci' = 'A'",
     ),
-    refused(TYPES, "`COLLATE` of a column", "collate the expressions that compare it", "create table u (a varchar collate 'en-ci')"),
+    refused(
+        TYPES,
+        "`COLLATE` of a column",
+        "collate the expressions that compare it",
+        "create table u (a varchar collate 'en-ci')",
+    ),
 ];
 
 const ALL_OPERATORS: &[Construct] = &[
     exact(OPERATORS, "`+ - * / %`, `||`, comparisons, `AND OR NOT`", "select a + 1, b || '!', not a > 1 from t"),
     exact(OPERATORS, "paths: `v:a.b[0]['c']`", "select {'a': {'b': [1]}}:a.b[0]"),
-    exact(OPERATORS, "`CASE`, `BETWEEN`, `IN`, also of tuples", "select (a, b) in ((1, 'x')), a between 1 and 2 from t"),
+    exact(
+        OPERATORS,
+        "`CASE`, `BETWEEN`, `IN`, also of tuples",
+        "select (a, b) in ((1, 'x')), a between 1 and 2 from t",
+    ),
     exact(OPERATORS, "`LIKE`, `ILIKE`, `ANY`, `ALL`, `ESCAPE`, `RLIKE`", "select b like any ('x%', 'y%') from t"),
     exact(OPERATORS, "`IS [NOT] DISTINCT FROM`, `IS TRUE`", "select a is distinct from null from t"),
     exact(OPERATORS, "lambdas of `FILTER`, `TRANSFORM`, `REDUCE`", "select filter([1, 2], x -> x > 1)"),
     exact(OPERATORS, "`{*}`, `OBJECT_CONSTRUCT(* EXCLUDE …)`", "select {*}, object_construct(* exclude a) from t"),
-    exact(OPERATORS, "`IGNORE NULLS`, `WITHIN GROUP`, `DISTINCT` in calls", "select listagg(distinct b) within group (order by b) from t"),
-    refused(OPERATORS, "`NTH_VALUE … FROM LAST`", "order the window the other way", "select nth_value(a, 1) from last over (order by a) from t"),
-    refused(OPERATORS, "regular expressions with non-greedy repetitions, `(?…)`", "Snowflake's are POSIX", "select regexp_substr(b, 'x+?') from t"),
+    exact(
+        OPERATORS,
+        "`IGNORE NULLS`, `WITHIN GROUP`, `DISTINCT` in calls",
+        "select listagg(distinct b) within group (order by b) from t",
+    ),
+    refused(
+        OPERATORS,
+        "`NTH_VALUE … FROM LAST`",
+        "order the window the other way",
+        "select nth_value(a, 1) from last over (order by a) from t",
+    ),
+    refused(
+        OPERATORS,
+        "regular expressions with non-greedy repetitions, `(?…)`",
+        "Snowflake's are POSIX",
+        "select regexp_substr(b, 'x+?') from t",
+    ),
 ];
 
 const ALL_CHANGES: &[Construct] = &[
     exact(CHANGES, "`INSERT`, `INSERT OVERWRITE`", "insert overwrite into t (a) select 5"),
-    exact(CHANGES, "`INSERT ALL`, `INSERT FIRST`", "insert first when a > 1 then into t else into t (a) values (0) select a, b from t"),
+    exact(
+        CHANGES,
+        "`INSERT ALL`, `INSERT FIRST`",
+        "insert first when a > 1 then into t else into t (a) values (0) select a, b from t",
+    ),
     exact(CHANGES, "`UPDATE … FROM`", "update t set b = s.b from (select 1 as a, 'z' as b) as s where s.a = t.a"),
     exact(CHANGES, "`DELETE … USING`", "delete from t using (select 1 as a) as s where s.a = t.a"),
     exact(
@@ -160,20 +240,61 @@ const ALL_CHANGES: &[Construct] = &[
 ];
 
 const ALL_DEFINITIONS: &[Construct] = &[
-    exact(DEFINITIONS, "`CREATE [OR REPLACE] [TEMP | TRANSIENT] TABLE`, `IF NOT EXISTS`", "create or replace temp table u (a int not null default 1)"),
-    exact(DEFINITIONS, "`CREATE TABLE … AS`, `LIKE`, `CLONE`", "create table u as select * from t; create table v clone u"),
-    exact(DEFINITIONS, "`AUTOINCREMENT`, `DEFAULT`, `NOT NULL`", "create table u (a int autoincrement, b int default 2); insert into u (b) values (default)"),
-    close(DEFINITIONS, "`PRIMARY KEY`, `UNIQUE`, `FOREIGN KEY`", "kept and not enforced, as in Snowflake's own tables", "create table u (a int primary key)"),
+    exact(
+        DEFINITIONS,
+        "`CREATE [OR REPLACE] [TEMP | TRANSIENT] TABLE`, `IF NOT EXISTS`",
+        "create or replace temp table u (a int not null default 1)",
+    ),
+    exact(
+        DEFINITIONS,
+        "`CREATE TABLE … AS`, `LIKE`, `CLONE`",
+        "create table u as select * from t; create table v clone u",
+    ),
+    exact(
+        DEFINITIONS,
+        "`AUTOINCREMENT`, `DEFAULT`, `NOT NULL`",
+        "create table u (a int autoincrement, b int default 2); insert into u (b) values (default)",
+    ),
+    close(
+        DEFINITIONS,
+        "`PRIMARY KEY`, `UNIQUE`, `FOREIGN KEY`",
+        "kept and not enforced, as in Snowflake's own tables",
+        "create table u (a int primary key)",
+    ),
     exact(DEFINITIONS, "`CREATE VIEW`", "create view v (c) as select a from t; select c from v"),
     exact(DEFINITIONS, "`CREATE SEQUENCE`, `NEXTVAL`", "create sequence s start 5; select s.nextval"),
     exact(DEFINITIONS, "`CREATE SCHEMA`, `CREATE DATABASE`", "create schema s; create table s.u (a int)"),
-    exact(DEFINITIONS, "`ALTER TABLE`: columns, types, defaults, `RENAME`, `SWAP WITH`", "alter table t add column c int default 3; alter table t rename column c to d"),
+    exact(
+        DEFINITIONS,
+        "`ALTER TABLE`: columns, types, defaults, `RENAME`, `SWAP WITH`",
+        "alter table t add column c int default 3; alter table t rename column c to d",
+    ),
     exact(DEFINITIONS, "`DROP`, `COMMENT ON`", "comment on table t is 'a table'; drop table t"),
     refused(DEFINITIONS, "`UNDROP`", "dropped objects are not kept", "drop table t; undrop table t"),
-    refused(DEFINITIONS, "materialized views; dynamic, external, hybrid, Iceberg tables", "only plain views and tables are kept", "create dynamic table u target_lag = '1 minute' warehouse = w as select 1"),
-    refused(DEFINITIONS, "`CREATE FUNCTION`, `CREATE PROCEDURE`", "user-defined functions are not run here", "create function f(x int) returns int as 'x + 1'"),
-    refused(DEFINITIONS, "tasks, streams, stages, pipes, roles, warehouses, policies", "jobs and the project do that", "create task x schedule = '1 minute' as select 1"),
-    refused(DEFINITIONS, "computed columns: `a INT AS (…)`", "compute them in a view", "create table u (a int, b int as (a + 1))"),
+    refused(
+        DEFINITIONS,
+        "materialized views; dynamic, external, hybrid, Iceberg tables",
+        "only plain views and tables are kept",
+        "create dynamic table u target_lag = '1 minute' warehouse = w as select 1",
+    ),
+    refused(
+        DEFINITIONS,
+        "`CREATE FUNCTION`, `CREATE PROCEDURE`",
+        "user-defined functions are not run here",
+        "create function f(x int) returns int as 'x + 1'",
+    ),
+    refused(
+        DEFINITIONS,
+        "tasks, streams, stages, pipes, roles, warehouses, policies",
+        "jobs and the project do that",
+        "create task x schedule = '1 minute' as select 1",
+    ),
+    refused(
+        DEFINITIONS,
+        "computed columns: `a INT AS (…)`",
+        "compute them in a view",
+        "create table u (a int, b int as (a + 1))",
+    ),
 ];
 
 const ALL_SESSION: &[Construct] = &[
@@ -181,9 +302,24 @@ const ALL_SESSION: &[Construct] = &[
     exact(SESSION, "`IDENTIFIER(…)`", "set n = 't'; select * from identifier($n)"),
     exact(SESSION, "`ALTER SESSION SET`: zone, formats, week rules", "alter session set timezone = 'Europe/Berlin'"),
     exact(SESSION, "`USE` of databases, schemas, roles, warehouses", "use role analyst; select current_role()"),
-    close(SESSION, "`SHOW`, `DESCRIBE`", "columns that say nothing of the engine are left out", "show tables; describe table t"),
-    close(SESSION, "`INFORMATION_SCHEMA`", "tables, views, columns, schemata, sequences, and the columns of them that the engine knows", "select table_name from information_schema.tables"),
+    close(
+        SESSION,
+        "`SHOW`, `DESCRIBE`",
+        "columns that say nothing of the engine are left out",
+        "show tables; describe table t",
+    ),
+    close(
+        SESSION,
+        "`INFORMATION_SCHEMA`",
+        "tables, views, columns, schemata, sequences, and the columns of them that the engine knows",
+        "select table_name from information_schema.tables",
+    ),
     close(SESSION, "`EXPLAIN`", "it shows the embedded engine's plan", "explain select 1"),
-    refused(SESSION, "Snowflake Scripting: `DECLARE`, `LET`, `EXECUTE IMMEDIATE`, `CALL`", "jobs do that here", "execute immediate 'select 1'"),
+    refused(
+        SESSION,
+        "Snowflake Scripting: `DECLARE`, `LET`, `EXECUTE IMMEDIATE`, `CALL`",
+        "jobs do that here",
+        "execute immediate 'select 1'",
+    ),
     refused(SESSION, "`GRANT`, `REVOKE`", "there are no roles", "grant select on table t to role r"),
 ];

@@ -115,11 +115,13 @@ impl Structure {
         match self {
             Self::Plain(target) => plain(values, target, session),
             Self::Array(part) => {
-                let found: Vec<Vec<&str>> = values.iter().map(|v| v.map_or_else(Vec::new, |v| elements(v).collect())).collect();
+                let found: Vec<Vec<&str>> =
+                    values.iter().map(|v| v.map_or_else(Vec::new, |v| elements(v).collect())).collect();
                 let flat: Vec<Option<&str>> = found.iter().flatten().map(|value| Some(*value)).collect();
                 let mut shaped = part.shaped(&flat, session)?.into_iter();
                 let rebuilt = values.iter().zip(&found).map(|(value, found)| {
-                    let parts: Vec<String> = shaped.by_ref().take(found.len()).map(|p| p.unwrap_or_else(undefined)).collect();
+                    let parts: Vec<String> =
+                        shaped.by_ref().take(found.len()).map(|p| p.unwrap_or_else(undefined)).collect();
                     present(value).then(|| format!("[{}]", parts.join(",")))
                 });
                 Ok(rebuilt.collect())
@@ -130,8 +132,10 @@ impl Structure {
                 let flat: Vec<Option<&str>> = found.iter().flatten().map(|(_, value)| Some(*value)).collect();
                 let mut shaped = part.shaped(&flat, session)?.into_iter();
                 let rebuilt = values.iter().zip(&found).map(|(value, found)| {
-                    let parts: Vec<String> = shaped.by_ref().take(found.len()).map(|p| p.unwrap_or_else(null)).collect();
-                    present(value).then(|| object(found.iter().zip(&parts).map(|((key, _), part)| (*key, part.as_str()))))
+                    let parts: Vec<String> =
+                        shaped.by_ref().take(found.len()).map(|p| p.unwrap_or_else(null)).collect();
+                    present(value)
+                        .then(|| object(found.iter().zip(&parts).map(|((key, _), part)| (*key, part.as_str()))))
                 });
                 Ok(rebuilt.collect())
             }
@@ -194,8 +198,10 @@ fn shaped_object(
     let mut columns = Vec::new();
     for (name, part) in fields {
         let key = escape(name);
-        let column: Vec<Option<&str>> =
-            held.iter().map(|members| members.as_ref().and_then(|members| members.get(key.as_ref()).copied())).collect();
+        let column: Vec<Option<&str>> = held
+            .iter()
+            .map(|members| members.as_ref().and_then(|members| members.get(key.as_ref()).copied()))
+            .collect();
         columns.push(part.shaped(&column, session)?);
     }
     let row = |at: usize| {

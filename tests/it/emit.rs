@@ -42,7 +42,8 @@ fn statements() -> Vec<Statement> {
 }
 
 fn reparsed(text: &str) -> Statement {
-    let read = parse(&SourceFile::new("emitted.sql", text)).unwrap_or_else(|problems| panic!("{}\n{text}", problems[0]));
+    let read =
+        parse(&SourceFile::new("emitted.sql", text)).unwrap_or_else(|problems| panic!("{}\n{text}", problems[0]));
     assert_eq!(read.len(), 1, "{text}");
     read.into_iter().next().unwrap()
 }
@@ -67,11 +68,8 @@ fn a_resolved_statement_reads_the_resolved_tables() {
             Some(TableName { database: None, schema: Some(schema), table: name.table.clone() })
         };
         let text = emit(statement, &Resolution { names: &resolved, clock: Some((now, Tz::UTC)) });
-        let wanted: Vec<TableName> = statement
-            .tables()
-            .into_iter()
-            .map(|table| resolved(&table.value).unwrap_or(table.value))
-            .collect();
+        let wanted: Vec<TableName> =
+            statement.tables().into_iter().map(|table| resolved(&table.value).unwrap_or(table.value)).collect();
         let got: Vec<TableName> = reparsed(&text).tables().into_iter().map(|table| table.value).collect();
         assert_eq!(got, wanted, "{text}");
     }

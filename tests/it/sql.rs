@@ -140,7 +140,9 @@ fn contradiction(construct: &Construct) -> Option<String> {
             Ok(_) if refused && index == last => return Some("it is not refused".to_string()),
             Ok(_) => {}
             Err(Failure::Wrong(problems)) if refused && index == last => return placeless(&problems),
-            Err(Failure::Failed(message)) if refused && index == last && message.contains("not supported") => return None,
+            Err(Failure::Failed(message)) if refused && index == last && message.contains("not supported") => {
+                return None;
+            }
             Err(failure) => return Some(format!("{failure:?}")),
         }
     }

@@ -16,10 +16,16 @@ const BEFORE_NAMES: [&str; 9] = ["TABLE", "VIEW", "INTO", "EXISTS", "FROM", "JOI
 pub(super) fn respelled(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let special = |token: &TokenWithSpan| match &token.token {
         Token::LBrace => true,
-        Token::Word(word) => word.quote_style.is_none() && is_one_of(word, &["ARRAY", "MAP", "OBJECT", "FIRST", "COLLATE"]),
+        Token::Word(word) => {
+            word.quote_style.is_none() && is_one_of(word, &["ARRAY", "MAP", "OBJECT", "FIRST", "COLLATE"])
+        }
         _ => false,
     };
-    if tokens.iter().any(special) { Respelling { tokens, at: 0, out: Vec::new(), closing: Vec::new() }.run() } else { tokens }
+    if tokens.iter().any(special) {
+        Respelling { tokens, at: 0, out: Vec::new(), closing: Vec::new() }.run()
+    } else {
+        tokens
+    }
 }
 
 fn is_one_of(word: &Word, names: &[&str]) -> bool {

@@ -23,7 +23,8 @@ impl<'a> Binder<'a> {
 
     /// `COLLATE(x, 'spec')`.
     pub(super) fn collate_call(&mut self, args: &[FunctionArg], scope: &Scope<'_>, span: &Span) -> Bound<Expr> {
-        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(inner)), FunctionArg::Unnamed(FunctionArgExpr::Expr(spec))] = args
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(inner)), FunctionArg::Unnamed(FunctionArgExpr::Expr(spec))] =
+            args
         else {
             return Err(self.refuse("COLLATE takes a text and a specification", span.clone()));
         };
@@ -69,7 +70,8 @@ impl<'a> Binder<'a> {
         let collation = match sides {
             (None, None) => return Ok((left, right)),
             (Some(one), Some(other)) if one != other => {
-                let message = format!("text under the collations '{}' and '{}' cannot be compared", one.text, other.text);
+                let message =
+                    format!("text under the collations '{}' and '{}' cannot be compared", one.text, other.text);
                 let span = self.at(at);
                 return Err(self.report(Diagnostic::error("sql-type", message).at(span)));
             }
@@ -102,7 +104,8 @@ impl<'a> Binder<'a> {
     pub(super) fn told_apart(&mut self, exprs: &[Expr], schema: &DFSchema, span: &Span) -> Bound<()> {
         for expr in exprs {
             if let Some(collation) = self.collation_of(expr, schema).filter(|collation| !collation.is_exact()) {
-                let message = format!("grouping by text under the collation '{}' is not carried out here", collation.text);
+                let message =
+                    format!("grouping by text under the collation '{}' is not carried out here", collation.text);
                 return Err(self.refuse(message, span.clone()));
             }
         }

@@ -321,7 +321,11 @@ impl<'a> Binder<'a> {
             let span = self.place(written);
             let diagnostic = Diagnostic::error("unknown-type", format!("unknown type `{}`", lower(data_type))).at(span);
             let map = lower(data_type).starts_with("map(");
-            return Err(self.report(if map { diagnostic.hint("the keys of a MAP must be VARCHAR here") } else { diagnostic }));
+            return Err(self.report(if map {
+                diagnostic.hint("the keys of a MAP must be VARCHAR here")
+            } else {
+                diagnostic
+            }));
         };
         let parameters = SessionParameters::of(self.context.state.config_options());
         if let ast::DataType::Timestamp(_, ast::TimezoneInfo::None) = data_type {

@@ -110,7 +110,9 @@ impl<'a> Binder<'a> {
             let one = mentions.marked.iter().all(|other| other == first);
             let (Some(name), true) = (first, one) else {
                 let span = self.place(condition);
-                return Err(self.refuse("a condition with `(+)` must mark columns of one table, written as table.column", span));
+                return Err(
+                    self.refuse("a condition with `(+)` must mark columns of one table, written as table.column", span)
+                );
             };
             let mut condition = condition.clone();
             let _: ControlFlow<()> = VisitMut::visit(&mut condition, &mut Unmark);
@@ -144,7 +146,8 @@ impl<'a> Binder<'a> {
             };
             let at = optional.iter().position(|item| name_of(&item.relation) == Some(next.name.as_str()));
             let (Some(at), Some(on)) = (at, all_of(next.conditions)) else {
-                let message = format!("`(+)` marks `{}`, which is no table of the comma list of FROM", next.name.to_lowercase());
+                let message =
+                    format!("`(+)` marks `{}`, which is no table of the comma list of FROM", next.name.to_lowercase());
                 return Err(self.refuse(message, span));
             };
             let join = Join {
@@ -165,11 +168,8 @@ fn joined(from: Vec<TableWithJoins>, join: Join) -> Vec<TableWithJoins> {
         return vec![TableWithJoins { relation: join.relation, joins: Vec::new() }];
     };
     for item in items {
-        let cross = |relation| Join {
-            relation,
-            global: false,
-            join_operator: JoinOperator::CrossJoin(JoinConstraint::None),
-        };
+        let cross =
+            |relation| Join { relation, global: false, join_operator: JoinOperator::CrossJoin(JoinConstraint::None) };
         let relation = match item.joins.is_empty() {
             true => item.relation,
             false => TableFactor::NestedJoin { table_with_joins: Box::new(item), alias: None },
@@ -179,4 +179,3 @@ fn joined(from: Vec<TableWithJoins>, join: Join) -> Vec<TableWithJoins> {
     first.joins.push(join);
     vec![first]
 }
-

@@ -49,7 +49,9 @@ impl<'a> Binder<'a> {
         let foreign = shared || for_clause.is_some() || settings.is_some() || format_clause.is_some();
         if foreign || !pipe_operators.is_empty() {
             let span = self.place(query);
-            return Err(self.refuse("`FOR SHARE`, `SETTINGS`, `FORMAT` and `|>` after a query are not Snowflake SQL", span));
+            return Err(
+                self.refuse("`FOR SHARE`, `SETTINGS`, `FORMAT` and `|>` after a query are not Snowflake SQL", span)
+            );
         }
         let env = match with {
             Some(with) => self.with(with, env, parent)?,

@@ -12,7 +12,8 @@ pub(super) fn stateful(name: &str, args: &[FunctionArg]) -> Option<Expr> {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => expr.clone(),
         _ => return None,
     };
-    let states = || call("ARRAY_FLATTEN", vec![call("ARRAY_AGG", vec![call("GET_PATH", vec![first.clone(), text("state")])])]);
+    let states =
+        || call("ARRAY_FLATTEN", vec![call("ARRAY_AGG", vec![call("GET_PATH", vec![first.clone(), text("state")])])]);
     Some(match (name, args.len()) {
         ("approx_percentile_accumulate", 1) => state("tdigest", call("ARRAY_AGG", vec![float(first)])),
         ("approx_percentile_combine", 1) => state("tdigest", states()),

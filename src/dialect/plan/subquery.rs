@@ -95,7 +95,8 @@ impl<'a> Binder<'a> {
             }
             Expr::InSubquery(inside) => listed(inside, scope).map(Transformed::yes),
             Expr::SetComparison(_) => {
-                let message = "ANY and ALL with an order in the SELECT list are not carried out here: compare with MIN or MAX";
+                let message =
+                    "ANY and ALL with an order in the SELECT list are not carried out here: compare with MIN or MAX";
                 Err(DataFusionError::NotImplemented(message.to_string()))
             }
             node => Ok(Transformed::no(node)),

@@ -50,10 +50,7 @@ fn query_grouped(select: &str, values: &str) -> Vec<String> {
 
 #[test]
 fn variances_of_numbers_are_exact() {
-    assert_eq!(
-        query_grouped("A, VARIANCE(B), VAR_POP(B)", AGGR),
-        ["1|NULL|0.000000", "2|72.916667|54.687500"]
-    );
+    assert_eq!(query_grouped("A, VARIANCE(B), VAR_POP(B)", AGGR), ["1|NULL|0.000000", "2|72.916667|54.687500"]);
     assert_eq!(query_grouped("A, VARIANCE(B)", "(2, 10), (2, 20), (2, 25), (2, 30)"), ["2|72.916667"]);
     assert_eq!(one("STDDEV_POP(A)", "(6, 1), (10, 1), (14, 1)"), "3.26598637474194");
     assert_eq!(one("STDDEV(A)", "(6, 1), (10, 1), (14, 1)"), "4.0");

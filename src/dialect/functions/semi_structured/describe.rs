@@ -22,7 +22,11 @@ pub(super) fn functions() -> Vec<Function> {
     vec![
         exact(FAMILY, &["generate_column_description"], 2..=2, gives_text, describe),
         type_of,
-        refused(FAMILY, &["get_ddl"], "definitions are not written back as text; DESCRIBE and SHOW tell what they hold"),
+        refused(
+            FAMILY,
+            &["get_ddl"],
+            "definitions are not written back as text; DESCRIBE and SHOW tell what they hold",
+        ),
     ]
 }
 
