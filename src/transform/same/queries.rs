@@ -12,7 +12,8 @@ fn rows_of(kind: &str, yaml: &str, tables: Vec<(&'static str, RecordBatch)>, nam
     let engine = Engine::new();
     let transform = parse(kind, yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
     let tables = Given(tables);
-    assert_ne!(engine.compare(&transform, &tables, 1e-9), Ok(Compared::Refused), "{yaml}");
+    let compared = engine.compare(&transform, &tables, 1e-9);
+    assert!(matches!(compared, Ok(Compared::Same | Compared::NoForm)), "{yaml}: {compared:?}");
     let inputs: Vec<Vec<Column>> =
         transform.inputs().iter().map(|name| tables.batch(&name.value).map(columns).unwrap_or_default()).collect();
     let inputs: Vec<&[Column]> = inputs.iter().map(Vec::as_slice).collect();
