@@ -15,9 +15,9 @@
 //! greatest and least, and refused where arithmetic on them has no meaning. Ids may be of any scalar type and are equal
 //! as in SQL `=`. Empty inputs give empty outputs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use thiserror::Error;
@@ -128,6 +128,42 @@ pub enum Transform {
 pub struct Context {
     /// The run's pinned instant, in nanoseconds since 1970 UTC.
     pub now: i64,
+    /// How many threads give rows to the kernel.
+    pub threads: usize,
+    /// Bytes that the run may use.
+    pub memory: usize,
+    /// The newest time in the first input's [`Parts::newest`], where the kernel is given only a part of its rows.
+    pub newest: Option<i64>,
+}
+
+impl Context {
+    /// A run at this instant by one thread, with all the memory there is.
+    pub fn at(now: i64) -> Self {
+        Self { now, threads: 1, memory: usize::MAX, newest: None }
+    }
+}
+
+/// How the first input's rows may be given in parts: results of successive parts, put together, are the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Rows that are equal in these columns belong to one part, and parts come in ascending order of them, NULL last.
+    pub by: Vec<Name>,
+    /// The column of times whose newest one every part must know.
+    pub newest: Option<Name>,
+}
+
+/// What a kernel holds until it has all rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Footprint {
+    /// Whether it holds the rows themselves.
+    pub holds_rows: bool,
+    /// Bytes that it makes of each row.
+    pub per_row: usize,
+}
+
+/// The newest of a column of times.
+pub fn newest(times: &ArrayRef) -> Result<Option<i64>, TransformError> {
+    Ok(column::times(times)?.into_iter().filter(|time| *time != column::NO_TIME).max())
 }
 
 /// Where an output column comes from: the index of the input, and the column of its query.
@@ -139,7 +175,7 @@ pub struct Origin {
     pub column: Name,
 }
 
-/// What a kernel gave.
+/// What a kernel gave, all of it.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The columns; the same whatever the rows.
@@ -159,18 +195,34 @@ pub enum TransformError {
     /// More than the transform or the machine can hold.
     #[error("{0}")]
     TooLarge(String),
+    /// Whoever took the rows of the result has stopped.
+    #[error("the rows of the result were not wanted to the end")]
+    Stopped,
     /// Arrow refused.
     #[error(transparent)]
     Arrow(#[from] ArrowError),
 }
 
-/// A kernel in the making: it is given the batches of each input in any order, then asked for its rows.
-pub trait Kernel: Send {
-    /// Takes rows of the query of one input ([`Transform::query`]).
-    fn push(&mut self, input: usize, batch: RecordBatch) -> Result<(), TransformError>;
+/// Takes the batches of a result as they are made, in their order.
+pub type Give<'a> = dyn FnMut(RecordBatch) -> Result<(), TransformError> + 'a;
 
-    /// Computes the result.
-    fn finish(self: Box<Self>) -> Result<Outcome, TransformError>;
+/// What there is to say of a result besides its rows.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The columns; the same whatever the rows.
+    pub schema: SchemaRef,
+    /// How many rows were left out for what reason, for the run's results.
+    pub dropped: Vec<(String, u64)>,
+}
+
+/// A kernel in the making: it is given the batches of each input in any order, then asked for its rows.
+pub trait Kernel: Send + Sync {
+    /// Takes rows of the query of one input ([`Transform::query`]). Several threads may do so at once; a thread that
+    /// has a number of its own below [`Context::threads`] waits for no other.
+    fn push(&self, thread: usize, input: usize, batch: RecordBatch) -> Result<(), TransformError>;
+
+    /// Computes the result, once all rows are there, and gives it away batch by batch. Called once.
+    fn finish(&self, give: &mut Give<'_>) -> Result<Finished, TransformError>;
 }
 
 impl Transform {
@@ -244,6 +296,17 @@ impl Transform {
         self.form().kernel(schemas, context)
     }
 
+    /// How the rows of the first input may be given to several kernels, one part after the other; none where a kernel
+    /// must see them all.
+    pub fn parts(&self) -> Option<Parts> {
+        self.form().parts()
+    }
+
+    /// What its kernel holds until it has all rows.
+    pub fn footprint(&self) -> Footprint {
+        self.form().footprint()
+    }
+
     /// One Snowflake query that gives the same rows. Fails where a parameter has no form in SQL.
     pub fn sql(&self, inputs: &[&[Column]]) -> Result<String, Vec<Diagnostic>> {
         let mut problems = Vec::new();
@@ -279,13 +342,18 @@ impl Transform {
     /// Feeds whole inputs to a kernel and gives its result.
     pub fn run(&self, inputs: Vec<(SchemaRef, Vec<RecordBatch>)>, context: Context) -> Result<Outcome, TransformError> {
         let schemas = inputs.iter().map(|(schema, _)| Arc::clone(schema)).collect();
-        let mut kernel = self.kernel(schemas, context);
+        let kernel = self.kernel(schemas, context);
         for (input, (_, batches)) in inputs.into_iter().enumerate() {
-            for batch in batches {
-                kernel.push(input, batch)?;
+            for (at, batch) in batches.into_iter().enumerate() {
+                kernel.push(at % context.threads.max(1), input, batch)?;
             }
         }
-        kernel.finish()
+        let mut batches = Vec::new();
+        let Finished { schema, dropped } = kernel.finish(&mut |batch| {
+            batches.push(batch);
+            Ok(())
+        })?;
+        Ok(Outcome { schema, batches, dropped })
     }
 }
 
@@ -309,19 +377,35 @@ trait Form {
     }
     fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel>;
     fn sql(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String;
+
+    fn parts(&self) -> Option<Parts> {
+        None
+    }
+
+    fn footprint(&self) -> Footprint {
+        Footprint { holds_rows: true, per_row: 32 }
+    }
+}
+
+impl Outcome {
+    /// Gives the rows away.
+    fn give(self, give: &mut Give<'_>) -> Result<Finished, TransformError> {
+        self.batches.into_iter().try_for_each(give)?;
+        Ok(Finished { schema: self.schema, dropped: self.dropped })
+    }
 }
 
 /// A kernel of a transform whose query for the first input is all there is to do.
 fn same_rows(schemas: Vec<SchemaRef>) -> Box<dyn Kernel> {
-    Collect::boxed(schemas, |mut inputs| {
+    Collect::boxed(schemas, |mut inputs, give| {
         let rows = inputs.swap_remove(0);
-        Ok(Outcome { schema: rows.schema, batches: rows.batches, dropped: Vec::new() })
+        Outcome { schema: rows.schema, batches: rows.batches, dropped: Vec::new() }.give(give)
     })
 }
 
 /// Holds all rows, and computes with them at the end.
 struct Collect<F> {
-    rows: Vec<Rows>,
+    rows: Mutex<Vec<Rows>>,
     compute: F,
 }
 
@@ -333,28 +417,30 @@ struct Rows {
 
 impl<F> Collect<F>
 where
-    F: FnOnce(Vec<Rows>) -> Result<Outcome, TransformError> + Send + 'static,
+    F: Fn(Vec<Rows>, &mut Give<'_>) -> Result<Finished, TransformError> + Send + Sync + 'static,
 {
     fn boxed(schemas: Vec<SchemaRef>, compute: F) -> Box<dyn Kernel> {
         let rows = schemas.into_iter().map(|schema| Rows { schema, batches: Vec::new() }).collect();
-        Box::new(Self { rows, compute })
+        Box::new(Self { rows: Mutex::new(rows), compute })
     }
 }
 
 impl<F> Kernel for Collect<F>
 where
-    F: FnOnce(Vec<Rows>) -> Result<Outcome, TransformError> + Send,
+    F: Fn(Vec<Rows>, &mut Give<'_>) -> Result<Finished, TransformError> + Send + Sync,
 {
-    fn push(&mut self, input: usize, batch: RecordBatch) -> Result<(), TransformError> {
+    fn push(&self, _: usize, input: usize, batch: RecordBatch) -> Result<(), TransformError> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         if batch.num_rows() > 0
-            && let Some(rows) = self.rows.get_mut(input)
+            && let Some(rows) = rows.get_mut(input)
         {
             rows.batches.push(batch);
         }
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<Outcome, TransformError> {
-        (self.compute)(self.rows)
+    fn finish(&self, give: &mut Give<'_>) -> Result<Finished, TransformError> {
+        let rows = std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner));
+        (self.compute)(rows, give)
     }
 }

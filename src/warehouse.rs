@@ -32,6 +32,8 @@ mod scan;
 
 mod snapshot;
 
+mod part;
+
 mod stage;
 
 pub use error::Error;

@@ -13,6 +13,9 @@ mod shared;
 /// Executing plans, and writing what they give.
 mod execute;
 
+/// Running transforms.
+mod transform;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -33,8 +36,7 @@ use crate::dialect::Dialect;
 use crate::dialect::session::SessionParameters;
 use crate::name::{Name, TableName};
 use crate::opaque::Opaque;
-use crate::plan::{Hash, InputTable, Origin, PlannedStep, PlannedTransform, Query, StepId, Work, step::columns_text};
-use crate::transform::Context;
+use crate::plan::{Hash, InputTable, Origin, PlannedStep, Query, StepId, Work, step::columns_text};
 use crate::warehouse::{self, Change, Reservation, Snapshot, Staged, StoredColumn, Warehouse};
 pub(crate) use shared::fitted;
 use source::{Marks, Sources};
@@ -200,31 +202,6 @@ impl Embedded {
             return Ok(Built { rows: None });
         }
         self.keep(step, self.streams(&plan).await?, keep).await
-    }
-
-    async fn build_transform(
-        &self,
-        step: &PlannedStep,
-        work: &PlannedTransform,
-        keep: &Keep,
-    ) -> Result<Built, BackendError> {
-        let schemas = work.queries.iter().map(|query| Arc::clone(query.plan.schema().inner())).collect();
-        let mut kernel = work.transform.kernel(schemas, Context { now: work.now });
-        for (input, query) in work.queries.iter().enumerate() {
-            let plan = self.with_rows(&query.plan).await?;
-            let mut streams = self.streams(&plan).await?;
-            while let Some(batch) = streams.next().await {
-                kernel.push(input, batch?).map_err(|error| BackendError::author(error.to_string()))?;
-            }
-        }
-        let finished = tokio::task::spawn_blocking(move || kernel.finish()).await;
-        let outcome = finished
-            .map_err(|error| BackendError::author(format!("the transform stopped: {error}")))?
-            .map_err(|error| BackendError::author(error.to_string()))?;
-        for (why, rows) in &outcome.dropped {
-            tracing::info!(step = %step.id, rows, why, "rows left out");
-        }
-        self.keep(step, execute::Streams::of(outcome.batches), keep).await
     }
 
     /// Takes the rows of a step as a table written aside, or as batches held for its readers.

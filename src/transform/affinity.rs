@@ -33,7 +33,10 @@ use crate::yaml::{Entry, Node};
 use super::column::made;
 use super::param::{COLUMN, COLUMNS, COUNT, ColumnName, DURATION, INSTANT, Instant, ON_NAN, Params, TABLE};
 use super::scope::{Scope, comparable, distinct};
-use super::{Collect, Context, Form, Kernel, Origin};
+use super::{Context, Footprint, Form, Kernel, Origin, Parts};
+
+/// Rows → events as codes and numbers.
+mod events;
 
 /// Events → rows of users and items.
 mod kernel;
@@ -374,6 +377,14 @@ impl Affinity {
     }
 }
 
+impl Affinity {
+    /// Whether what a user's rows become depends on other users'.
+    fn is_relative(&self) -> bool {
+        let weighted = matches!(self.transform, Weighting::Tfidf | Weighting::Bm25 { .. });
+        weighted || matches!(self.normalize, Normalize::Lift { .. })
+    }
+}
+
 impl Form for Affinity {
     fn inputs(&self) -> Vec<Spanned<TableName>> {
         let mut inputs = vec![self.input.clone()];
@@ -468,12 +479,22 @@ impl Form for Affinity {
     }
 
     fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel> {
-        let affinity = self.clone();
-        Collect::boxed(schemas, move |rows| kernel::run(&affinity, rows, context))
+        Box::new(events::Kernel::new(self.clone(), schemas, context))
     }
 
     fn sql(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {
         query::whole(self, inputs, problems)
+    }
+
+    fn parts(&self) -> Option<Parts> {
+        let by = self.user.iter().map(|name| name.value.clone()).collect();
+        let newest = self.time.as_ref().filter(|_| self.as_of == Instant::Latest).map(|time| time.value.clone());
+        (!self.is_relative() && self.previous.is_none()).then_some(Parts { by, newest })
+    }
+
+    fn footprint(&self) -> Footprint {
+        let time = if self.time.is_some() { 8 } else { 0 };
+        Footprint { holds_rows: false, per_row: 2 * 4 + 8 + time + 5 }
     }
 }
 

@@ -4,16 +4,18 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StructArray, TimestampNanosecondArray, new_null_array,
+    Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, RecordBatchOptions, StructArray,
+    TimestampNanosecondArray, new_empty_array, new_null_array,
 };
-use datafusion::arrow::compute::{cast, concat_batches};
+use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use rayon::prelude::*;
 
 use crate::dialect::Column;
 use crate::dialect::types::SqlType;
 use crate::name::Name;
 
-use super::{Outcome, Rows, TransformError};
+use super::{Give, Outcome, Rows, TransformError};
 
 /// The stand-in for a missing time.
 pub(super) const NO_TIME: i64 = i64::MIN;
@@ -21,16 +23,33 @@ pub(super) const NO_TIME: i64 = i64::MIN;
 impl Rows {
     /// All rows as one batch.
     pub(super) fn table(self) -> Result<Table, TransformError> {
-        let batch = match <[RecordBatch; 1]>::try_from(self.batches) {
-            Ok([batch]) => batch,
-            Err(batches) => concat_batches(&self.schema, &batches)?,
-        };
-        if u32::try_from(batch.num_rows()).is_err() {
-            let message = format!("an input has {} rows, and a transform takes at most {}", batch.num_rows(), u32::MAX);
+        let rows: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
+        if u32::try_from(rows).is_err() {
+            let message = format!("an input has {rows} rows, and a transform takes at most {}", u32::MAX);
             return Err(TransformError::TooLarge(message));
         }
+        let batch = match <[RecordBatch; 1]>::try_from(self.batches) {
+            Ok([batch]) => batch,
+            Err(batches) => joined(&self.schema, batches, rows)?,
+        };
         Ok(Table { batch })
     }
+}
+
+/// All rows, put together column by column, so that no more than one column is held twice.
+fn joined(schema: &SchemaRef, batches: Vec<RecordBatch>, rows: usize) -> Result<RecordBatch, TransformError> {
+    let mut parts: Vec<Vec<ArrayRef>> = schema.fields().iter().map(|_| Vec::with_capacity(batches.len())).collect();
+    for batch in batches {
+        let (_, columns, _) = batch.into_parts();
+        parts.iter_mut().zip(columns).for_each(|(part, column)| part.push(column));
+    }
+    let mut columns = Vec::new();
+    for (part, field) in parts.into_iter().zip(schema.fields()) {
+        let arrays: Vec<&dyn Array> = part.iter().map(AsRef::as_ref).collect();
+        columns.push(if arrays.is_empty() { new_empty_array(field.data_type()) } else { concat(&arrays)? });
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
 /// The rows of an input with access by column name.
@@ -146,16 +165,45 @@ pub(super) fn made(name: &Name, sql_type: SqlType) -> Column {
     Column { name: name.clone(), sql_type, nullable: true }
 }
 
-/// A result of one batch, cut into batches of a usual size.
-pub(super) fn outcome(columns: Vec<(Field, ArrayRef)>, dropped: Vec<(String, u64)>) -> Result<Outcome, TransformError> {
+/// Some rows of a result.
+pub(super) fn batch(columns: Vec<(Field, ArrayRef)>) -> Result<RecordBatch, TransformError> {
     let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
-    Ok(Outcome { schema, batches: cut(&batch), dropped: dropped.into_iter().filter(|(_, rows)| *rows > 0).collect() })
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
+/// Makes the batches of units of work in parallel, gives them in the order of the units, and tells their schema. There
+/// is at least one unit.
+pub(super) fn in_order(
+    units: usize,
+    make: impl Fn(usize) -> Result<RecordBatch, TransformError> + Sync,
+    give: &mut Give<'_>,
+) -> Result<SchemaRef, TransformError> {
+    let together = 4 * rayon::current_num_threads();
+    let mut schema = None;
+    for from in (0..units).step_by(together) {
+        let made = (from..units.min(from + together)).into_par_iter().map(&make);
+        for batch in made.collect::<Result<Vec<_>, _>>()? {
+            schema.get_or_insert_with(|| batch.schema());
+            cut(&batch).into_iter().try_for_each(&mut *give)?;
+        }
+    }
+    Ok(schema.unwrap_or_else(|| Arc::new(Schema::empty())))
+}
+
+/// A result of one batch, cut into batches of a usual size.
+pub(super) fn outcome(columns: Vec<(Field, ArrayRef)>, dropped: Vec<(String, u64)>) -> Result<Outcome, TransformError> {
+    let batch = batch(columns)?;
+    Ok(Outcome {
+        schema: batch.schema(),
+        batches: cut(&batch),
+        dropped: dropped.into_iter().filter(|(_, rows)| *rows > 0).collect(),
+    })
+}
+
+/// How many rows a batch of a result has.
+const ROWS: usize = 1 << 16;
+
 fn cut(batch: &RecordBatch) -> Vec<RecordBatch> {
-    const ROWS: usize = 8192;
     let slice = |start: usize| batch.slice(start, ROWS.min(batch.num_rows() - start));
     (0..batch.num_rows()).step_by(ROWS).map(slice).collect()
 }

@@ -250,7 +250,7 @@ impl Form for Evaluate {
 
     fn kernel(&self, schemas: Vec<SchemaRef>, _: Context) -> Box<dyn Kernel> {
         let evaluate = self.clone();
-        Collect::boxed(schemas, move |rows| measure::run(&evaluate, rows))
+        Collect::boxed(schemas, move |rows, give| measure::run(&evaluate, rows)?.give(give))
     }
 
     fn sql(&self, _: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {

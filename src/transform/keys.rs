@@ -54,6 +54,32 @@ pub(super) fn encode_parts(parts: &[(Vec<ArrayRef>, usize)]) -> Result<Keys, Tra
     Ok(Keys { codes, distinct, has_null })
 }
 
+/// The codes of several interners of the same types: for each its provisional codes' final ones, and by final code the
+/// ids and whether they have a NULL in them.
+#[expect(clippy::type_complexity, reason = "three parallel results, taken apart at once")]
+pub(super) fn merged(interners: Vec<Interner>) -> Result<(Vec<Vec<u32>>, Vec<ArrayRef>, Vec<bool>), TransformError> {
+    let mut orders = Vec::new();
+    let mut parts = Vec::new();
+    let mut nulls = Vec::new();
+    for interner in interners {
+        let (order, distinct, has_null) = interner.finish()?;
+        orders.push(order);
+        parts.push((distinct, has_null.len()));
+        nulls = has_null;
+    }
+    if let [(distinct, _)] = &mut *parts {
+        return Ok((orders, std::mem::take(distinct), nulls));
+    }
+    let keys = encode_parts(&parts)?;
+    let mut rest = keys.codes.as_slice();
+    for (order, (_, count)) in orders.iter_mut().zip(&parts) {
+        let (codes, after) = rest.split_at(*count);
+        order.iter_mut().for_each(|code| *code = codes[*code as usize]);
+        rest = after;
+    }
+    Ok((orders, keys.distinct, keys.has_null))
+}
+
 /// The types in which the ids of several tables are compared: that of the first table that has one, except that
 /// numbers of different types meet as floats or decimals.
 fn common_types(parts: &[(Vec<ArrayRef>, usize)]) -> Vec<DataType> {
@@ -127,6 +153,21 @@ impl Interner {
             Store::Integers { direct, sparse, null, values } => {
                 let column = columns[0].as_primitive::<Int64Type>();
                 codes.reserve(rows);
+                if let Some(greatest) = narrow(column) {
+                    if greatest >= direct.len() {
+                        direct.resize((greatest + 1).next_power_of_two(), NONE);
+                    }
+                    for value in column.values() {
+                        // All are from 0 to the greatest, which has its place.
+                        let slot = &mut direct[*value as usize];
+                        if *slot == NONE {
+                            *slot = next_code(values.len())?;
+                            values.push(Some(*value));
+                        }
+                        codes.push(*slot);
+                    }
+                    return Ok(());
+                }
                 for value in column {
                     let slot = match value {
                         None => &mut *null,
@@ -190,6 +231,14 @@ impl Interner {
             }
         }
     }
+}
+
+/// The greatest of integers that are all looked up in a table; none where one is not.
+fn narrow(column: &Int64Array) -> Option<usize> {
+    let values = column.values();
+    let (least, greatest) = values.iter().fold((i64::MAX, i64::MIN), |(a, b), x| (a.min(*x), b.max(*x)));
+    let greatest = usize::try_from(greatest).ok()?;
+    (column.null_count() == 0 && least >= 0 && greatest < DIRECT).then_some(greatest)
 }
 
 fn next_code(count: usize) -> Result<u32, TransformError> {

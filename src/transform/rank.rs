@@ -23,7 +23,7 @@ use crate::text::Spanned;
 use crate::yaml::Node;
 
 use super::param::{ColumnName, Instant};
-use super::{Collect, Context, Form, Kernel, Origin};
+use super::{Collect, Context, Footprint, Form, Kernel, Origin, Parts};
 
 /// Parameters from YAML.
 mod read;
@@ -352,10 +352,25 @@ impl Form for Rank {
 
     fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel> {
         let rank = self.clone();
-        Collect::boxed(schemas, move |rows| kernel::run(&rank, rows, context))
+        Collect::boxed(schemas, move |rows, give| kernel::run(&rank, rows, context, give))
     }
 
     fn sql(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {
         query::whole(self, inputs, problems)
+    }
+
+    fn parts(&self) -> Option<Parts> {
+        let fused = matches!(self.combine, Combine::Rrf(_) | Combine::Borda);
+        let global = !fused && self.components.iter().any(|component| component.scope == Scope::Global);
+        let listed = self.backfill.as_ref().is_some_and(|backfill| backfill.partitions.is_some());
+        let by = self.partition_by.iter().map(|name| name.value.clone()).collect();
+        let decay = self.decay.as_ref().filter(|decay| decay.origin == Instant::Latest);
+        let newest = decay.map(|decay| decay.column.value.clone());
+        (!self.partition_by.is_empty() && !global && !listed).then_some(Parts { by, newest })
+    }
+
+    fn footprint(&self) -> Footprint {
+        let columns = self.components.iter().map(|component| 1 + usize::from(component.bayes.is_some())).sum::<usize>();
+        Footprint { holds_rows: true, per_row: 8 * (columns + usize::from(self.decay.is_some())) + 2 * 4 + 2 }
     }
 }

@@ -412,7 +412,7 @@ impl Form for Recommend {
 
     fn kernel(&self, schemas: Vec<SchemaRef>, _: Context) -> Box<dyn Kernel> {
         let recommend = self.clone();
-        Collect::boxed(schemas, move |rows| recommend.run(rows))
+        Collect::boxed(schemas, move |rows, give| recommend.run(rows)?.give(give))
     }
 
     fn sql(&self, inputs: &[&[Column]], _: &mut Vec<Diagnostic>) -> String {

@@ -93,7 +93,7 @@ impl Engine {
     fn kernel(&self, transform: &Transform, tables: &Given, inputs: &[&[Column]]) -> Result<Outcome, String> {
         let queries = (0..inputs.len()).map(|input| self.rows(&transform.query(input, inputs), tables));
         let rows = queries.collect::<Result<Vec<_>, _>>()?;
-        transform.run(rows, Context { now: NOW }).map_err(|error| error.to_string())
+        transform.run(rows, Context::at(NOW)).map_err(|error| error.to_string())
     }
 
     /// Compares both forms; a transform that has no SQL form passes, and so do forms that both refuse the data.

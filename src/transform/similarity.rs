@@ -41,13 +41,22 @@ use super::column::made;
 use super::param::{COLUMN, COUNT, ColumnName, ON_NAN, Params, TABLE};
 use super::scope::{Scope, distinct};
 use super::sql::list;
-use super::{Collect, Context, Form, Kernel, Origin, same_rows};
+use super::{Collect, Context, Footprint, Form, Kernel, Origin, same_rows};
 
 /// Scores of pairs from their figures.
 mod metric;
 
+/// Interactions as a sparse matrix.
+mod matrix;
+
+/// Items' numbers and the loops over them.
+mod place;
+
 /// Interactions → the nearest items of each item.
 mod sparse;
+
+/// Vectors that may be near each other.
+mod near;
 
 /// Vectors → the nearest items of each item.
 mod dense;
@@ -58,6 +67,9 @@ mod terms;
 /// Several similarities as one.
 mod blend;
 
+/// Rows of interactions, as they come.
+mod interactions;
+
 /// Rows in and out.
 mod kernel;
 
@@ -67,8 +79,8 @@ mod query;
 #[cfg(test)]
 mod tests;
 
+pub(super) use matrix::Matrix;
 pub(super) use metric::{Best, Neighbour};
-pub(super) use sparse::Matrix;
 
 /// The parameters of a `similarity` step.
 #[derive(Clone, Debug)]
@@ -477,18 +489,26 @@ impl Form for Similarity {
         format!("select {}\nfrom {}", list("", columns), self.input.value.sql())
     }
 
-    fn kernel(&self, schemas: Vec<SchemaRef>, _: Context) -> Box<dyn Kernel> {
+    fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel> {
         let similarity = self.clone();
         if matches!(self.of, Of::Interactions { .. }) {
-            return Box::new(kernel::Interactions::new(similarity, schemas));
+            return Box::new(interactions::Interactions::new(similarity, schemas, context));
         }
         if matches!(self.of, Of::Blend(_)) {
             return same_rows(schemas);
         }
-        Collect::boxed(schemas, move |rows| kernel::run(&similarity, rows))
+        Collect::boxed(schemas, move |rows, give| kernel::run(&similarity, rows)?.give(give))
     }
 
     fn sql(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {
         query::whole(self, inputs, problems)
+    }
+
+    fn footprint(&self) -> Footprint {
+        match &self.of {
+            Of::Interactions { value: None, .. } => Footprint { holds_rows: false, per_row: 20 },
+            Of::Interactions { .. } => Footprint { holds_rows: false, per_row: 44 },
+            _ => Footprint { holds_rows: true, per_row: 32 },
+        }
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn columns(batch: &RecordBatch) -> Vec<Column> {
 /// Runs a transform on whole tables.
 pub(super) fn run(transform: &Transform, inputs: &[RecordBatch]) -> Result<Outcome, TransformError> {
     let inputs = inputs.iter().map(|batch| (batch.schema(), vec![batch.clone()])).collect();
-    transform.run(inputs, Context { now: NOW })
+    transform.run(inputs, Context::at(NOW))
 }
 
 /// Runs a transform on tables whose rows are reordered and cut into small batches.
@@ -107,7 +107,7 @@ pub(super) fn run_shuffled(
         let slice = |at: usize| shuffled.slice(at, size.min(shuffled.num_rows() - at));
         (batch.schema(), cut.map(slice).collect())
     };
-    transform.run(inputs.iter().map(cut).collect(), Context { now: NOW })
+    transform.run(inputs.iter().map(cut).collect(), Context { threads: 3, ..Context::at(NOW) })
 }
 
 /// All rows of a result in one batch.

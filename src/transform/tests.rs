@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
 
-use super::testing::{Random, assert_close, column, columns, float, int, parse, rows, run, run_shuffled, table, whole};
+use super::testing::{
+    DAY, NOW, Random, assert_close, column, columns, float, int, parse, rows, run, run_shuffled, table, times, whole,
+};
 use super::{Outcome, Transform};
 
 fn made(kind: &str, yaml: &str) -> Transform {
@@ -161,4 +164,45 @@ fn metrics_by_hand() {
         assert_close(&[values[name]], &[value]);
     }
     assert_eq!(values.len(), expected.len());
+}
+
+/// Rows sorted by a column and given to a kernel part by part make the same result as all rows at once.
+#[test]
+fn parts_put_together_are_the_whole() {
+    let mut random = Random(31);
+    let count = 400;
+    let mut users: Vec<i64> = (0..count).map(|_| random.below(30) as i64).collect();
+    users.sort_unstable();
+    let batch = table(vec![
+        ("u", int(users.iter().copied())),
+        ("i", int((0..count).map(|_| random.below(20) as i64))),
+        ("x", float((0..count).map(|_| random.share()))),
+        ("at", times((0..count).map(|_| Some(NOW - random.below(90) as i64 * DAY)))),
+    ]);
+    let cases = [
+        ("affinity", "{input: t, user: u, item: i, time: at, half_life: 9d, normalize: l1, top: 5}"),
+        (
+            "rank",
+            "{input: t, partition_by: u, top: 3, score: [{column: x, normalize: minmax}], decay: {column: at, shape: exponential, scale: 5d, origin: latest}}",
+        ),
+    ];
+    for (kind, yaml) in cases {
+        let transform = made(kind, yaml);
+        let parts = transform.parts().expect("users are on their own");
+        assert_eq!(parts.by.iter().map(|name| name.lower()).collect::<Vec<_>>(), ["u"]);
+        assert_eq!(parts.newest.map(|name| name.lower()).as_deref(), Some("at"));
+        let newest = super::newest(batch.column_by_name("AT").expect("times")).expect("times");
+        let cut = users.iter().position(|user| *user == 12).expect("the user is there");
+        let some = |from: usize, rows: usize| {
+            let context = super::Context { newest, ..super::Context::at(NOW) };
+            let part = batch.slice(from, rows);
+            let transform = &transform;
+            transform.run(vec![(part.schema(), vec![part])], context).expect("a result")
+        };
+        let (first, rest) = (whole(&some(0, cut)), whole(&some(cut, users.len() - cut)));
+        let together = concat_batches(&first.schema(), [&first, &rest]).expect("one schema");
+        assert_eq!(together, whole(&run(&transform, &[batch.clone()]).expect("a result")));
+    }
+    let global = "{input: t, partition_by: u, score: [{column: x, normalize: minmax, scope: global}]}";
+    assert_eq!(parse("rank", global).ok().and_then(|rank| rank.parts()), None);
 }

@@ -86,7 +86,7 @@ impl Train {
         Name::quoted(format!("SIMILAR_{}", self.item.value.as_str()))
     }
 
-    fn run(&self, mut inputs: Vec<Rows>) -> Result<Outcome, TransformError> {
+    fn run(&self, mut inputs: Vec<Rows>, memory: usize) -> Result<Outcome, TransformError> {
         let table = inputs.swap_remove(0).table()?;
         let users = encode(&[table.column(&self.user.value)], table.len())?;
         let items = encode(&[table.column(&self.item.value)], table.len())?;
@@ -103,6 +103,15 @@ impl Train {
         let present = items.len() - items.has_null.iter().filter(|null| **null).count();
         if present > self.max_items {
             return Err(TransformError::TooLarge(too_many(present, self.max_items)));
+        }
+        let bytes = present.saturating_mul(present).saturating_mul(size_of::<f64>());
+        if bytes > memory {
+            let message = format!(
+                "{present} items make a model of {} MiB, which does not fit in the run's memory of {} MiB",
+                bytes >> 20,
+                memory >> 20
+            );
+            return Err(TransformError::TooLarge(message));
         }
         let pick = |codes: &[u32]| kept.iter().map(|row| codes[*row]).collect::<Vec<u32>>();
         let weights: Vec<f64> = kept.iter().map(|row| values[*row]).collect();
@@ -332,9 +341,9 @@ impl Form for Train {
         format!("select {}\nfrom {}", list("", columns), self.input.value.sql())
     }
 
-    fn kernel(&self, schemas: Vec<SchemaRef>, _: Context) -> Box<dyn Kernel> {
+    fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel> {
         let train = self.clone();
-        Collect::boxed(schemas, move |rows| train.run(rows))
+        Collect::boxed(schemas, move |rows, give| train.run(rows, context.memory)?.give(give))
     }
 
     fn sql(&self, _: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {

@@ -131,15 +131,12 @@ async fn compute(job: &BoundJob, at: usize, memory: &Arc<Memory>) -> Result<(), 
     let batches = match &step.work {
         Work::Query(query) => job.engine.rows((at, 0), &query.plan, memory).await.map_err(told)?,
         Work::Transform(work) => {
-            let schemas = work.queries.iter().map(|query| Arc::clone(query.plan.schema().inner())).collect();
-            let mut kernel = work.transform.kernel(schemas, Context { now: work.now });
+            let mut inputs = Vec::new();
             for (input, query) in work.queries.iter().enumerate() {
                 let batches = job.engine.rows((at, input), &query.plan, memory).await.map_err(told)?;
-                for batch in batches {
-                    kernel.push(input, batch).map_err(|error| error.to_string())?;
-                }
+                inputs.push((Arc::clone(query.plan.schema().inner()), batches));
             }
-            kernel.finish().map_err(|error| error.to_string())?.batches
+            work.transform.run(inputs, Context::at(work.now)).map_err(|error| error.to_string())?.batches
         }
         _ => return Err("a step of this kind has no rows to compute in a unit test; give its rows instead".into()),
     };

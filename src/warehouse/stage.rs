@@ -1,20 +1,17 @@
 //! Tables being written: Parquet files in a folder of their own that nobody reads, removed unless they are published.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::TableProvider;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
 
 use super::layout::{Layout, key};
 use super::manifest::{self, DataFile, Object, StoredColumn};
+use super::part::Part;
 use super::scan::StoredRows;
 use super::{Error, StoredTable};
 use crate::dialect::cast::exactly;
@@ -69,8 +66,7 @@ pub struct Writer {
     schema: SchemaRef,
     kept: Vec<(PathBuf, DataFile)>,
     done: Vec<DataFile>,
-    open: Option<ArrowWriter<File>>,
-    open_rows: u64,
+    open: Option<Part>,
     comment: Option<String>,
 }
 
@@ -94,7 +90,7 @@ impl Writer {
         let kept = base.map(StoredTable::data_files).unwrap_or_default();
         let schema = manifest::schema(&columns, "UTC");
         let comment = base.and_then(|table| table.object().comment.clone());
-        Ok(Self { name: key(name), folder, columns, schema, kept, done: Vec::new(), open: None, open_rows: 0, comment })
+        Ok(Self { name: key(name), folder, columns, schema, kept, done: Vec::new(), open: None, comment })
     }
 
     /// What the author says about the table.
@@ -105,17 +101,15 @@ impl Writer {
     /// Adds rows, whose columns stand in the table's order.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         let batch = self.fitted(batch)?;
-        if self.open_rows >= FILE_ROWS {
+        if self.open.as_ref().is_some_and(|part| part.rows() >= FILE_ROWS) {
             self.close()?;
         }
         let path = self.part();
-        let writer = match &mut self.open {
-            Some(writer) => writer,
-            None => self.open.insert(start(&path, &self.schema)?),
+        let part = match &mut self.open {
+            Some(part) => part,
+            None => self.open.insert(Part::create(&path, &self.schema)?),
         };
-        writer.write(&batch).map_err(|error| parquet_error(&path, error))?;
-        self.open_rows += batch.num_rows() as u64;
-        Ok(())
+        part.write(&path, batch)
     }
 
     fn fitted(&self, batch: &RecordBatch) -> Result<RecordBatch, Error> {
@@ -141,14 +135,13 @@ impl Writer {
 
     fn close(&mut self) -> Result<(), Error> {
         let path = self.part();
-        let Some(mut writer) = self.open.take() else { return Ok(()) };
-        writer.finish().map_err(|error| parquet_error(&path, error))?;
-        let file = writer.inner();
+        let Some(part) = self.open.take() else { return Ok(()) };
+        let rows = part.rows();
+        let file = part.finish(&path)?;
         file.sync_all().map_err(|error| Error::write(&path, error))?;
         let bytes = file.metadata().map_err(|error| Error::write(&path, error))?.len();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_string();
-        self.done.push(DataFile { name, rows: self.open_rows, bytes });
-        self.open_rows = 0;
+        self.done.push(DataFile { name, rows, bytes });
         Ok(())
     }
 
@@ -157,7 +150,7 @@ impl Writer {
         let empty = self.kept.is_empty() && self.done.is_empty() && self.open.is_none();
         if empty {
             let path = self.part();
-            self.open = Some(start(&path, &self.schema)?);
+            self.open = Some(Part::create(&path, &self.schema)?);
         }
         self.close()?;
         let rows = self.done.iter().chain(self.kept.iter().map(|(_, file)| file)).map(|file| file.rows).sum();
@@ -192,22 +185,5 @@ impl Staged {
         let files = self.kept.iter().cloned().chain(own).collect();
         let schema = manifest::schema(&self.object.columns, zone);
         Ok(Arc::new(StoredRows::open(schema, files, self.object.rows, None)?))
-    }
-}
-
-fn start(path: &Path, schema: &SchemaRef) -> Result<ArrowWriter<File>, Error> {
-    let file = File::create(path).map_err(|error| Error::write(path, error))?;
-    let zstd = Compression::ZSTD(ZstdLevel::default());
-    let properties = WriterProperties::builder().set_compression(zstd).set_created_by("pipe".to_string()).build();
-    ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(|error| parquet_error(path, error))
-}
-
-fn parquet_error(path: &Path, error: ParquetError) -> Error {
-    match error {
-        ParquetError::External(source) => match source.downcast::<std::io::Error>() {
-            Ok(source) => Error::write(path, *source),
-            Err(other) => Error::Rows(format!("cannot write `{}`: {other}", path.display())),
-        },
-        other => Error::Rows(format!("cannot write `{}`: {other}", path.display())),
     }
 }

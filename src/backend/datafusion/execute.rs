@@ -6,7 +6,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
+use datafusion::physical_plan::execute_stream_partitioned;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -28,10 +28,18 @@ pub(super) struct Streams {
 impl Embedded {
     /// Starts a plan whose inputs have rows.
     pub(super) async fn streams(&self, plan: &Opaque<LogicalPlan>) -> Result<Streams, BackendError> {
+        start(self.partitions(plan).await?)
+    }
+
+    /// Starts a plan, partition by partition.
+    pub(super) async fn partitions(
+        &self,
+        plan: &Opaque<LogicalPlan>,
+    ) -> Result<Vec<SendableRecordBatchStream>, BackendError> {
         let plan = self.optimized(plan)?;
         let planner = Arc::clone(self.state.query_planner());
         let planning = planner.create_physical_plan(&plan, &*self.state);
-        start(planning.await.map_err(failed)?, self)
+        execute_stream_partitioned(planning.await.map_err(failed)?, self.context()).map_err(failed)
     }
 
     fn optimized(&self, plan: &LogicalPlan) -> Result<Opaque<LogicalPlan>, BackendError> {
@@ -40,8 +48,12 @@ impl Embedded {
     }
 }
 
-fn start(plan: Arc<dyn ExecutionPlan>, backend: &Embedded) -> Result<Streams, BackendError> {
-    let streams = execute_stream_partitioned(plan, backend.context()).map_err(failed)?;
+/// A task that ended without a word.
+pub(super) fn panicked() -> BackendError {
+    BackendError::author("the engine panicked; this is a defect of `pipe`, please report it")
+}
+
+fn start(streams: Vec<SendableRecordBatchStream>) -> Result<Streams, BackendError> {
     let (sender, batches) = mpsc::channel(AHEAD * streams.len().max(1));
     let mut tasks = JoinSet::new();
     for stream in streams {
@@ -60,18 +72,9 @@ async fn forward(mut stream: SendableRecordBatchStream, sender: mpsc::Sender<Res
 }
 
 impl Streams {
-    /// Batches that are there already.
-    pub(super) fn of(batches: Vec<RecordBatch>) -> Self {
-        let (sender, receiver) = mpsc::channel(AHEAD);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            for batch in batches {
-                if sender.send(Ok(batch)).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Self { batches: receiver, tasks }
+    /// What some tasks send.
+    pub(super) fn new(batches: mpsc::Receiver<Result<RecordBatch, DataFusionError>>, tasks: JoinSet<()>) -> Self {
+        Self { batches, tasks }
     }
 
     /// The next batch that has rows.
@@ -89,7 +92,7 @@ impl Streams {
     async fn panicked(&mut self) -> Option<BackendError> {
         while let Some(ended) = self.tasks.join_next().await {
             if ended.is_err_and(|error| error.is_panic()) {
-                return Some(BackendError::author("the engine panicked; this is a defect of `pipe`, please report it"));
+                return Some(panicked());
             }
         }
         None

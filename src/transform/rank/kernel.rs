@@ -2,7 +2,9 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{self, AtomicU64};
 
 use datafusion::arrow::array::{
     Array, ArrayRef, BooleanArray, DynComparator, Int64Array, UInt32Array, make_comparator,
@@ -13,11 +15,11 @@ use rayon::prelude::*;
 
 use crate::dialect::types::SqlType;
 use crate::name::Name;
-use crate::transform::column::{NO_TIME, OnNan, Table, field, float_column, outcome};
+use crate::transform::column::{NO_TIME, OnNan, Table, batch, field, float_column, in_order};
 use crate::transform::keys::{Groups, Keys, encode, encode_parts};
 use crate::transform::param::ColumnName;
 use crate::transform::scope::is_scalar;
-use crate::transform::{Context, Outcome, Rows, TransformError};
+use crate::transform::{Context, Finished, Give, Rows, TransformError};
 
 use super::diversity::Variety;
 use super::score::{Scores, origin};
@@ -25,10 +27,15 @@ use super::slate::{Limit, Rules};
 use super::{Backfill, Exclude, Method, Rank, check, query};
 
 /// How many partitions one unit of work has.
-const PARTITIONS: usize = 128;
+const PARTITIONS: usize = 512;
 
 /// Computes the result from the rows of all inputs.
-pub(super) fn run(rank: &Rank, inputs: Vec<Rows>, context: Context) -> Result<Outcome, TransformError> {
+pub(super) fn run(
+    rank: &Rank,
+    inputs: Vec<Rows>,
+    context: Context,
+    give: &mut Give<'_>,
+) -> Result<Finished, TransformError> {
     let tables: Vec<Table> = inputs.into_iter().map(Rows::table).collect::<Result<_, _>>()?;
     let main = &tables[0];
     let (partitions, all) = partitions(rank, &tables)?;
@@ -49,16 +56,19 @@ pub(super) fn run(rank: &Rank, inputs: Vec<Rows>, context: Context) -> Result<Ou
         fallback,
         listed: all,
     };
-    let numbers: Vec<usize> = (0..partitions.len()).collect();
-    let parts: Vec<Part> =
-        numbers.par_chunks(PARTITIONS).map(|chunk| listing.part(chunk)).collect::<Result<_, TransformError>>()?;
-    let dropped = [
-        ("with NaN", nan.iter().filter(|nan| **nan).count() as u64),
-        ("excluded", excluded.iter().filter(|excluded| **excluded).count() as u64),
-        ("without a score", parts.iter().map(|part| part.unscored).sum()),
-    ];
-    let columns = gather(&listing, main, &partitions, &parts)?;
-    outcome(columns, dropped.into_iter().map(|(why, rows)| (why.to_owned(), rows)).collect())
+    let count = |flags: &[bool]| flags.iter().filter(|flag| **flag).count() as u64;
+    let mut dropped = vec![("with NaN".to_owned(), count(&nan)), ("excluded".to_owned(), count(&excluded))];
+    drop((nan, excluded));
+    let unscored = AtomicU64::new(0);
+    let lists = |unit: usize| {
+        let part = listing.part(unit * PARTITIONS..partitions.len().min((unit + 1) * PARTITIONS))?;
+        unscored.fetch_add(part.unscored, atomic::Ordering::Relaxed);
+        batch(gather(&listing, main, &partitions, &part)?)
+    };
+    let schema = in_order(partitions.len().div_ceil(PARTITIONS).max(1), lists, give)?;
+    dropped.push(("without a score".to_owned(), unscored.into_inner()));
+    dropped.retain(|(_, rows)| *rows > 0);
+    Ok(Finished { schema, dropped })
 }
 
 /// The partitions of the input, then of the table that lists them all; and which of them get a list.
@@ -273,10 +283,10 @@ struct Part {
 }
 
 impl Listing<'_> {
-    fn part(&self, partitions: &[usize]) -> Result<Part, TransformError> {
+    fn part(&self, partitions: Range<usize>) -> Result<Part, TransformError> {
         let mut part = Part { explain: vec![Vec::new(); check::explained(self.rank).len()], ..Part::default() };
-        for partition in partitions.iter().filter(|partition| self.listed[**partition]) {
-            self.list(*partition, &mut part)?;
+        for partition in partitions.filter(|partition| self.listed[*partition]) {
+            self.list(partition, &mut part)?;
         }
         Ok(part)
     }
@@ -403,7 +413,7 @@ fn gather(
     listing: &Listing<'_>,
     main: &Table,
     partitions: &Keys,
-    parts: &[Part],
+    part: &Part,
 ) -> Result<Vec<(Field, ArrayRef)>, TransformError> {
     let rank = listing.rank;
     let made = check::made_columns(rank);
@@ -411,14 +421,13 @@ fn gather(
     for (field, column) in main.batch.schema().fields().iter().zip(main.batch.columns()) {
         let name = Name::quoted(field.name().clone());
         if !query::is_helper(&name) && made.iter().all(|other| other.name != name) {
-            let values = values(listing, parts, partitions, &name, column)?;
+            let values = values(listing, part, partitions, &name, column)?;
             columns.push((field.as_ref().clone().with_nullable(true), values));
         }
     }
-    let all = |of: fn(&Part) -> &Vec<f64>| parts.iter().flat_map(move |part| of(part).iter().copied());
     let float = |name: &Name, values: ArrayRef| (field(name, DataType::Float64), values);
-    columns.push(float(&rank.score_as, float_column(all(|part| &part.scores))));
-    let numbers = all(|part| &part.numbers);
+    columns.push(float(&rank.score_as, float_column(part.scores.iter().copied())));
+    let numbers = part.numbers.iter().copied();
     if matches!(rank.method, Method::Average | Method::PercentRank | Method::CumeDist) {
         columns.push(float(&rank.number_as, float_column(numbers)));
     } else {
@@ -427,11 +436,11 @@ fn gather(
         columns.push((field(&rank.number_as, DataType::Int64), Arc::new(whole)));
     }
     if rank.backfill.is_some() {
-        let fallen: BooleanArray = parts.iter().flat_map(|part| part.fallen.iter().copied().map(Some)).collect();
+        let fallen = BooleanArray::from(part.fallen.clone());
         columns.push((field(&Name::quoted("BACKFILLED"), DataType::Boolean), Arc::new(fallen)));
     }
     for (at, name) in check::explained(rank).iter().enumerate() {
-        let values = parts.iter().flat_map(|part| part.explain[at].iter().copied());
+        let values = part.explain[at].iter().copied();
         columns.push(float(name, float_column(values)));
     }
     Ok(columns)
@@ -440,14 +449,13 @@ fn gather(
 /// One column of the chosen rows: of the input, and where rows fell back, of the fallback or the partition.
 fn values(
     listing: &Listing<'_>,
-    parts: &[Part],
+    part: &Part,
     partitions: &Keys,
     name: &Name,
     column: &ArrayRef,
 ) -> Result<ArrayRef, TransformError> {
     let Some(fallback) = &listing.fallback else {
-        let rows: UInt32Array = parts.iter().flat_map(|part| part.rows.iter().copied()).collect::<Vec<_>>().into();
-        return Ok(take(column, &rows, None)?);
+        return Ok(take(column, &UInt32Array::from(part.rows.clone()), None)?);
     };
     let of_partition = listing.rank.partition_by.iter().position(|by| by.value == *name);
     let other = match of_partition {
@@ -457,13 +465,12 @@ fn values(
     let nothing = datafusion::arrow::array::new_null_array(column.data_type(), 1);
     let cast_other = other.map(|other| cast(other, column.data_type())).transpose()?;
     let second = cast_other.as_ref().unwrap_or(&nothing);
-    let place = |part: &Part, at: usize| match (part.fallen[at], of_partition, &cast_other) {
+    let place = |at: usize| match (part.fallen[at], of_partition, &cast_other) {
         (false, ..) => (0, part.rows[at] as usize),
         (true, _, None) => (1, 0),
         (true, Some(_), _) => (1, part.partitions[at] as usize),
         (true, None, _) => (1, part.rows[at] as usize),
     };
-    let indices: Vec<(usize, usize)> =
-        parts.iter().flat_map(|part| (0..part.rows.len()).map(move |at| place(part, at))).collect();
+    let indices: Vec<(usize, usize)> = (0..part.rows.len()).map(place).collect();
     Ok(interleave(&[column.as_ref(), second.as_ref()], &indices)?)
 }

@@ -276,7 +276,10 @@ fn factors(
     nan: &mut Vec<bool>,
 ) -> Result<Vec<f64>, TransformError> {
     let times = table.times(&decay.column.value)?;
-    let origin = origin(decay.origin, &times, context);
+    let origin = match (decay.origin, context.newest) {
+        (Instant::Latest, Some(newest)) => newest,
+        (instant, _) => origin(instant, &times, context),
+    };
     let days = match &decay.scale {
         Scale::Fixed(_) => None,
         Scale::Days(name) => Some(table.numbers(&name.value, OnNan::of(drop_nan, nan))?),

@@ -1,22 +1,34 @@
-//! Vectors → the nearest vectors of each, by comparing all pairs. Sums are of 32-bit floats in a fixed order, as exact
-//! as the warehouse's VECTOR functions.
+//! Vectors → the nearest vectors of each. A score is a sum of 64-bit floats in the order of the elements, as in the
+//! engine's VECTOR functions. Which pairs are worth that is found by products of 32-bit floats over all pairs, each once:
+//! their error is bounded, and what the bound leaves open is scored.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Float32Type};
+use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type};
 use rayon::prelude::*;
 
 use crate::transform::TransformError;
 
 use super::metric::{Best, Neighbour};
+use super::near::{LANES, Near, TILE, tile};
 use super::{Metric, Similarity};
 
-const LANES: usize = 16;
+/// How many vectors are compared with as many others while they stay in the processor's cache.
+const BLOCK: usize = 64 * TILE;
 
 /// The vectors of all items, one after another; NULL ones are none.
 pub(super) struct Vectors {
     width: usize,
-    numbers: Vec<f32>,
+    numbers: Numbers,
+    /// ‖x‖ of each.
+    lengths: Vec<f64>,
+}
+
+enum Numbers {
+    Single(Vec<f32>),
+    Double(Vec<f64>),
 }
 
 impl Vectors {
@@ -25,72 +37,135 @@ impl Vectors {
         let nothing = || TransformError::Data("the vectors are not of one length".to_owned());
         let list = column.as_any().downcast_ref::<FixedSizeListArray>().ok_or_else(nothing)?;
         let width = usize::try_from(list.value_length()).unwrap_or(0);
-        let numbers = cast(list.values(), &DataType::Float32)?;
-        let numbers = numbers.as_primitive::<Float32Type>();
+        let values = list.values();
         let range = |row: usize| {
             let start = usize::try_from(list.value_offset(row)).unwrap_or(0);
             start..start + width
         };
-        let whole = |row: usize| list.is_valid(row) && range(row).all(|at| numbers.is_valid(at));
+        let whole = |row: usize| list.is_valid(row) && range(row).all(|at| values.is_valid(at));
         let present: Vec<bool> = (0..list.len()).map(whole).collect();
-        let values = numbers.values();
-        let mut all = Vec::with_capacity(list.len() * width);
-        (0..list.len()).filter(|row| present[*row]).for_each(|row| all.extend_from_slice(&values[range(row)]));
-        Ok((Self { width, numbers: all }, present))
-    }
-
-    fn vector(&self, at: usize) -> &[f32] {
-        &self.numbers[at * self.width..(at + 1) * self.width]
-    }
-
-    fn len(&self) -> usize {
-        self.numbers.len().checked_div(self.width).unwrap_or(0)
+        let rows = (0..list.len()).filter(|row| present[*row]).map(range);
+        let numbers = if let Some(single) = values.as_primitive_opt::<Float32Type>() {
+            Numbers::Single(rows.flat_map(|range| &single.values()[range]).copied().collect())
+        } else {
+            let double = cast(values, &DataType::Float64)?;
+            let double = double.as_primitive::<Float64Type>();
+            Numbers::Double(rows.flat_map(|range| &double.values()[range]).copied().collect())
+        };
+        let count = present.iter().filter(|present| **present).count();
+        let mut vectors = Self { width, numbers, lengths: Vec::new() };
+        let length = |at: usize| vectors.product(at, at).sqrt();
+        vectors.lengths = (0..count).into_par_iter().map(length).collect();
+        Ok((vectors, present))
     }
 
     /// The nearest of each; positions among the vectors are the codes.
-    pub(super) fn nearest(mut self, similarity: &Similarity) -> Vec<Vec<Neighbour>> {
-        if similarity.metric == Metric::Cosine {
-            for vector in self.numbers.chunks_exact_mut(self.width.max(1)) {
-                let length = f64::from(dot(vector, vector)).sqrt();
-                #[expect(clippy::cast_possible_truncation, reason = "vectors are of 32-bit floats")]
-                vector.iter_mut().for_each(|x| *x = if length > 0.0 { (f64::from(*x) / length) as f32 } else { 0.0 });
-            }
+    pub(super) fn nearest(&self, similarity: &Similarity) -> Vec<Vec<Neighbour>> {
+        let by_product = matches!(similarity.metric, Metric::Cosine | Metric::InnerProduct);
+        let is_moderate = |length: &f64| *length == 0.0 || (1e-15..1e15).contains(length);
+        if by_product && self.lengths.iter().all(is_moderate) {
+            return self.nearest_by_product(similarity);
         }
-        (0..self.len()).into_par_iter().map(|item| self.list(similarity, item)).collect()
+        let codes = || 0..u32::try_from(self.lengths.len()).unwrap_or(u32::MAX);
+        codes().into_par_iter().map(|item| self.list(similarity, item, codes())).collect()
     }
 
-    fn list(&self, similarity: &Similarity, item: usize) -> Vec<Neighbour> {
-        let mine = self.vector(item);
+    /// The best of some others.
+    fn list(&self, similarity: &Similarity, item: u32, others: impl Iterator<Item = u32>) -> Vec<Neighbour> {
         let mut best = Best::new(similarity.top);
-        for (code, other) in (0_u32..).zip(0..self.len()) {
-            if other == item && !similarity.include_self {
-                continue;
-            }
-            let theirs = self.vector(other);
-            let score = match similarity.metric {
-                Metric::L2 => {
-                    -mine.iter().zip(theirs).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum::<f64>().sqrt()
-                }
-                Metric::L1 => -mine.iter().zip(theirs).map(|(x, y)| (f64::from(*x) - f64::from(*y)).abs()).sum::<f64>(),
-                _ => f64::from(dot(mine, theirs)),
-            };
+        for other in others.filter(|other| *other != item || similarity.include_self) {
+            let score = self.score(similarity.metric, item as usize, other as usize);
             if !score.is_nan() && similarity.threshold.is_none_or(|least| score >= least) {
-                best.offer(Neighbour { item: code, score: score + 0.0, common: 0 });
+                best.offer(Neighbour { item: other, score: score + 0.0, common: 0 });
             }
         }
         best.sorted()
     }
-}
 
-/// x·y in lanes that the processor adds side by side.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; LANES];
-    let (wide_a, rest_a) = a.as_chunks::<LANES>();
-    let (wide_b, rest_b) = b.as_chunks::<LANES>();
-    for (x, y) in wide_a.iter().zip(wide_b) {
-        for lane in 0..LANES {
-            lanes[lane] += x[lane] * y[lane];
+    fn score(&self, metric: Metric, a: usize, b: usize) -> f64 {
+        match metric {
+            Metric::L2 => -self.fold(a, b, |x, y| (x - y) * (x - y)).sqrt(),
+            Metric::L1 => -self.fold(a, b, |x, y| (x - y).abs()),
+            Metric::InnerProduct => self.product(a, b),
+            _ if self.lengths[a] == 0.0 || self.lengths[b] == 0.0 => 0.0,
+            _ => self.product(a, b) / (self.lengths[a] * self.lengths[b]),
         }
     }
-    lanes.iter().sum::<f32>() + rest_a.iter().zip(rest_b).map(|(x, y)| x * y).sum::<f32>()
+
+    fn product(&self, a: usize, b: usize) -> f64 {
+        self.fold(a, b, |x, y| x * y)
+    }
+
+    fn fold(&self, a: usize, b: usize, term: impl Fn(f64, f64) -> f64) -> f64 {
+        let range = |at: usize| at * self.width..(at + 1) * self.width;
+        match &self.numbers {
+            Numbers::Single(all) => {
+                all[range(a)].iter().zip(&all[range(b)]).map(|(x, y)| term(f64::from(*x), f64::from(*y))).sum()
+            }
+            Numbers::Double(all) => all[range(a)].iter().zip(&all[range(b)]).map(|(x, y)| term(*x, *y)).sum(),
+        }
+    }
+
+    fn nearest_by_product(&self, similarity: &Similarity) -> Vec<Vec<Neighbour>> {
+        let count = self.lengths.len();
+        let matrix = self.padded(similarity.metric == Metric::Cosine);
+        let width = self.width.next_multiple_of(LANES);
+        let row = |at: usize| &matrix[at * width..(at + 1) * width];
+        let rows = |at: usize| [row(at), row(at + 1), row(at + 2)];
+        let blocks = count.div_ceil(BLOCK);
+        let pairs: Vec<(usize, usize)> = (0..blocks).flat_map(|a| (a..blocks).map(move |b| (a, b))).collect();
+        let next = AtomicUsize::new(0);
+        let margins = self.margins(similarity.metric);
+        let work = |_| {
+            let mut near = Near::new(similarity, &margins);
+            while let Some((a, b)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                for mine in (a * BLOCK..count.min((a + 1) * BLOCK)).step_by(TILE) {
+                    let begin = if a == b { mine } else { b * BLOCK };
+                    for others in (begin..count.min((b + 1) * BLOCK)).step_by(TILE) {
+                        near.offer(mine, others, &tile(rows(mine), rows(others)));
+                    }
+                }
+            }
+            near
+        };
+        let workers = rayon::current_num_threads();
+        let found: Vec<Near<'_>> = (0..workers).into_par_iter().with_max_len(1).map(work).collect();
+        let list = |item: usize| {
+            let own = similarity.include_self.then_some(item).and_then(|item| u32::try_from(item).ok());
+            let others = Near::merged(&found, item).into_iter().chain(own);
+            self.list(similarity, u32::try_from(item).unwrap_or(u32::MAX), others)
+        };
+        (0..count).into_par_iter().map(list).collect()
+    }
+
+    /// The vectors as 32-bit floats, of length 1 where `unit`, and padded by zeros so that tiles and lanes are whole.
+    #[expect(clippy::cast_possible_truncation, reason = "products of these are estimates")]
+    fn padded(&self, unit: bool) -> Vec<f32> {
+        let width = self.width.next_multiple_of(LANES);
+        let mut padded = vec![0.0_f32; self.lengths.len().next_multiple_of(TILE) * width];
+        let rows = padded.par_chunks_mut(width.max(1)).zip(self.lengths.par_iter());
+        rows.enumerate().for_each(|(at, (row, length))| {
+            let factor = if unit && *length > 0.0 { 1.0 / length } else { 1.0 };
+            let range = at * self.width..(at + 1) * self.width;
+            match &self.numbers {
+                Numbers::Single(all) => {
+                    row.iter_mut().zip(&all[range]).for_each(|(to, x)| *to = (f64::from(*x) * factor) as f32);
+                }
+                Numbers::Double(all) => row.iter_mut().zip(&all[range]).for_each(|(to, x)| *to = (x * factor) as f32),
+            }
+        });
+        padded
+    }
+
+    /// How far from its score the product of a vector and any other may be: each of its `width` additions, and the
+    /// conversions, are off by 2⁻²⁴ of the product of the lengths at most.
+    #[expect(clippy::cast_precision_loss, reason = "the width of a vector")]
+    fn margins(&self, metric: Metric) -> Vec<f64> {
+        let unit = (self.width as f64 + 16.0) * f64::from(f32::EPSILON);
+        if metric == Metric::Cosine {
+            return vec![unit; self.lengths.len()];
+        }
+        let longest = self.lengths.iter().copied().fold(0.0, f64::max);
+        self.lengths.iter().map(|length| unit * length * longest).collect()
+    }
 }

@@ -1,131 +1,22 @@
-//! The native `similarity`: rows in, neighbours out. Interactions are turned into codes as they arrive, so that the rows
-//! themselves are never held.
+//! The native `similarity` of vectors and texts, and the rows that neighbours become.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, UInt32Array};
 use datafusion::arrow::compute::{cast, take};
-use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field};
 
 use crate::name::Name;
-use crate::transform::column::{OnNan, Table, field, float_column, numbers, outcome};
-use crate::transform::keys::{Interner, Keys, encode};
-use crate::transform::{Kernel, Outcome, Rows, TransformError};
+use crate::transform::column::{Table, field, float_column, outcome};
+use crate::transform::keys::encode;
+use crate::transform::{Outcome, Rows, TransformError};
 
 use super::dense::Vectors;
+use super::matrix::Matrix;
 use super::metric::Neighbour;
-use super::sparse::{Matrix, nearest};
+use super::sparse::nearest;
 use super::terms::Terms;
 use super::{Metric, Of, Similarity, Texts, Weighting};
-
-/// Interactions as codes.
-pub(super) struct Interactions {
-    similarity: Similarity,
-    schema: SchemaRef,
-    interners: Option<(Interner, Interner)>,
-    users: Vec<u32>,
-    items: Vec<u32>,
-    values: Vec<f64>,
-    nan: Vec<bool>,
-}
-
-impl Interactions {
-    /// None yet.
-    pub(super) fn new(similarity: Similarity, schemas: Vec<SchemaRef>) -> Self {
-        let empty = || Arc::new(datafusion::arrow::datatypes::Schema::empty());
-        let schema = schemas.into_iter().next().unwrap_or_else(empty);
-        let (users, items, values, nan) = Default::default();
-        Self { similarity, schema, interners: None, users, items, values, nan }
-    }
-
-    fn type_of(&self, name: &Name) -> DataType {
-        self.schema.field_with_name(name.as_str()).map_or(DataType::Null, |field| field.data_type().clone())
-    }
-
-    fn user(&self) -> Name {
-        match &self.similarity.of {
-            Of::Interactions { user, .. } => user.value.clone(),
-            _ => self.similarity.item.value.clone(),
-        }
-    }
-
-    fn value(&self) -> Option<Name> {
-        match &self.similarity.of {
-            Of::Interactions { value, .. } => value.as_ref().map(|value| value.value.clone()),
-            _ => None,
-        }
-    }
-}
-
-impl Kernel for Interactions {
-    fn push(&mut self, _: usize, batch: RecordBatch) -> Result<(), TransformError> {
-        let (user, item, value) = (self.user(), self.similarity.item.value.clone(), self.value());
-        let (mut users, mut items) = match self.interners.take() {
-            Some(interners) => interners,
-            None => (Interner::new(&[self.type_of(&user)])?, Interner::new(&[self.type_of(&item)])?),
-        };
-        let rows = batch.num_rows();
-        let table = Table { batch };
-        users.push(&[table.column(&user)], rows, &mut self.users)?;
-        items.push(&[table.column(&item)], rows, &mut self.items)?;
-        self.interners = Some((users, items));
-        if let Some(value) = value {
-            let mut nan = Vec::new();
-            let on_nan = OnNan::of(self.similarity.drop_nan, &mut nan);
-            self.values.extend(numbers(&table.column(&value), &value, on_nan)?);
-            nan.resize(rows, false);
-            self.nan.extend(nan);
-        }
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> Result<Outcome, TransformError> {
-        let item_type = self.type_of(&self.similarity.item.value);
-        let weighted = self.value().is_some();
-        let Self { similarity, interners, mut users, mut items, mut values, nan, .. } = *self;
-        let Some((user_ids, item_ids)) = interners else {
-            let empty = Keys {
-                codes: Vec::new(),
-                distinct: vec![datafusion::arrow::array::new_empty_array(&item_type)],
-                has_null: Vec::new(),
-            };
-            return outcome(columns(&similarity, &item_type, &empty.distinct[0], &[], &[])?, Vec::new());
-        };
-        let (user_order, _, user_null) = user_ids.finish()?;
-        let (item_order, distinct, item_null) = item_ids.finish()?;
-        let rows = users.len();
-        let mut kept = 0;
-        for row in 0..rows {
-            let (user, item) = (user_order[users[row] as usize], item_order[items[row] as usize]);
-            let known = !user_null[user as usize] && !item_null[item as usize];
-            if known && (!weighted || !(nan[row] || values[row].is_nan())) {
-                (users[kept], items[kept]) = (user, item);
-                if weighted {
-                    values[kept] = values[row];
-                }
-                kept += 1;
-            }
-        }
-        users.truncate(kept);
-        items.truncate(kept);
-        values.truncate(kept);
-        let weights = weighted.then_some(values.as_slice());
-        let matrix = Matrix::new(&users, &items, weights, user_null.len(), item_null.len());
-        drop((users, items, values, nan));
-        let found = nearest(&similarity, occupied(matrix));
-        let columns = columns(&similarity, &item_type, &distinct[0], &found.lists, &found.users)?;
-        outcome(columns, vec![("without a user, item or value".to_owned(), (rows - kept) as u64)])
-    }
-}
-
-/// The matrix without users who have nothing: they are no part of N.
-fn occupied(mut matrix: Matrix) -> Matrix {
-    matrix.starts.dedup();
-    if matrix.starts.is_empty() {
-        matrix.starts.push(0);
-    }
-    matrix
-}
 
 /// Vectors, texts and tags: one row per item.
 pub(super) fn run(similarity: &Similarity, mut inputs: Vec<Rows>) -> Result<Outcome, TransformError> {
@@ -226,7 +117,7 @@ fn tags(
 }
 
 /// The columns of the result from the neighbours of each item.
-fn columns(
+pub(super) fn columns(
     similarity: &Similarity,
     item_type: &DataType,
     ids: &ArrayRef,

@@ -16,6 +16,19 @@ pub(super) struct Figures {
     pub(super) squares: f64,
 }
 
+impl Figures {
+    /// Of an item's users and values.
+    pub(super) fn of(column: impl Iterator<Item = (u32, f64)>) -> Self {
+        let mut figures = Self::default();
+        for (_, x) in column {
+            figures.users += 1.0;
+            figures.sum += x;
+            figures.squares += x * x;
+        }
+        figures
+    }
+}
+
 /// A similar item.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::transform) struct Neighbour {
@@ -71,6 +84,11 @@ impl Best {
         }
     }
 
+    /// The score of the worst one, once there is room for no more.
+    pub(in crate::transform) fn bound(&self) -> Option<f64> {
+        self.heap.peek().filter(|_| self.heap.len() >= self.most).map(|worst| worst.score)
+    }
+
     /// The best ones, best first.
     pub(in crate::transform) fn sorted(self) -> Vec<Neighbour> {
         self.heap.into_sorted_vec()
@@ -85,7 +103,33 @@ pub(super) struct Population {
     pub(super) items: f64,
 }
 
+impl Metric {
+    /// Whether both items of a pair have the same score.
+    pub(super) fn is_symmetric(self) -> bool {
+        !self.is_walk() && !matches!(self, Self::Asymmetric(_) | Self::Tversky(..))
+    }
+
+    /// Whether an interaction is worth something else on the way up than on the way down.
+    pub(super) fn is_walk(self) -> bool {
+        matches!(self, Self::P3Alpha(_) | Self::Rp3Beta(..))
+    }
+}
+
 impl Similarity {
+    /// Whether the users that two items have in common must be counted even where values are added up.
+    pub(super) fn counts(&self) -> bool {
+        let by_values = matches!(
+            self.metric,
+            Metric::Cosine
+                | Metric::Tanimoto
+                | Metric::Pearson
+                | Metric::InnerProduct
+                | Metric::P3Alpha(_)
+                | Metric::Rp3Beta(..)
+        );
+        !by_values || self.explain || self.min_support > 1 || self.support_shrinkage > 0.0
+    }
+
     /// The score of a pair: `dot` over `common` users, of an item with figures `a` and its similar item `b`.
     pub(super) fn score(&self, dot: f64, common: f64, a: &Figures, b: &Figures, population: &Population) -> f64 {
         let (source, target) = match self.prune {

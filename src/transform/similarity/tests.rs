@@ -229,3 +229,46 @@ fn wrong_parameters_are_told() {
     assert!(told("{input: t, of: texts, item: i, text: s, metric: jaccard}").contains("no meaning"));
     assert!(told("{input: t, item: i, user: u, metric: lift, shrinkage: 3}").contains("support_shrinkage"));
 }
+
+/// The nearest of clustered vectors, many of them at equal distances, told from all pairs.
+#[test]
+fn estimates_leave_no_vector_out() {
+    let mut random = Random(77);
+    for (count, width) in [(1, 3), (50, 2), (200, 5), (230, 19)] {
+        let near: Vec<Vec<f32>> = (0..7).map(|_| (0..width).map(|_| random.share() as f32 - 0.5).collect()).collect();
+        let mut vector = || -> Vec<f32> {
+            let centre = near[random.below(near.len())].clone();
+            let step = [0.0, 1e-7, 0.25][random.below(3)];
+            centre.iter().map(|x| x + step * (random.share() as f32 - 0.5)).collect()
+        };
+        let vectors: Vec<Vec<f32>> = (0..count).map(|_| vector()).collect();
+        let batch = vectors_table(&vectors);
+        for metric in ["cosine", "inner_product"] {
+            let yaml = format!("{{input: t, of: vectors, item: i, vector: v, metric: {metric}, top: 4}}");
+            let outcome = similar(&yaml, &batch);
+            let wide = |v: &[f32]| v.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
+            let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+            let score = |a: usize, b: usize| {
+                let (a, b) = (wide(&vectors[a]), wide(&vectors[b]));
+                let lengths = if metric == "cosine" { dot(&a, &a).sqrt() * dot(&b, &b).sqrt() } else { 1.0 };
+                dot(&a, &b) / lengths
+            };
+            let expected: Vec<String> = (0..count)
+                .flat_map(|a| {
+                    let mut others: Vec<usize> = (0..count).filter(|b| *b != a).collect();
+                    others.sort_by(|b, c| score(a, *c).total_cmp(&score(a, *b)).then(b.cmp(c)));
+                    others.into_iter().take(4).map(move |b| format!("{a} {b}"))
+                })
+                .collect();
+            assert_eq!(rows(&outcome, &["i", "similar_i"]), expected, "{metric} of {count} vectors");
+        }
+    }
+}
+
+fn vectors_table(vectors: &[Vec<f32>]) -> RecordBatch {
+    let width = i32::try_from(vectors[0].len()).expect("short vectors");
+    let field = Arc::new(Field::new("item", DataType::Float32, true));
+    let values = Arc::new(Float32Array::from(vectors.concat()));
+    let lists = FixedSizeListArray::try_new(field, width, values, None).expect("vectors of one length");
+    table(vec![("i", int((0_i64..).take(vectors.len()))), ("v", Arc::new(lists))])
+}

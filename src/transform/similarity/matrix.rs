@@ -1,0 +1,176 @@
+//! Interactions as a sparse matrix: for each user the items and how much. It scores nothing.
+
+/// Users × items, without repeated pairs, users and items by code.
+pub(in crate::transform) struct Matrix {
+    /// Where the row of each user starts, and the end.
+    pub(in crate::transform) starts: Vec<usize>,
+    /// The items, ascending in each row.
+    pub(in crate::transform) items: Vec<u32>,
+    /// Their values; none where all are 1.
+    pub(in crate::transform) values: Option<Vec<f64>>,
+    /// How many items there are.
+    pub(in crate::transform) width: usize,
+}
+
+impl Matrix {
+    /// From rows of user, item and value in any order: repeated pairs are added up, or count once without values.
+    ///
+    /// Rows are dealt out by item, then by user, so that each user's items come in their order without sorting.
+    pub(in crate::transform) fn new(
+        users: &[u32],
+        items: &[u32],
+        values: Option<&[f64]>,
+        height: usize,
+        width: usize,
+    ) -> Self {
+        let by_item = dealt(items, users, values, width);
+        let starts = starts(users, height);
+        let mut matrix = Self { starts, items: vec![0; items.len()], values: None, width };
+        match &by_item.values {
+            None => matrix.once(&by_item),
+            Some(values) => matrix.add_up(&by_item, values),
+        }
+        matrix
+    }
+
+    /// Deals the users of each item out to their rows, a pair once however often it comes.
+    fn once(&mut self, by_item: &Self) {
+        let mut next = self.starts.clone();
+        for (item, range) in (0_u32..).zip(by_item.starts.windows(2)) {
+            for user in &by_item.items[range[0]..range[1]] {
+                let user = *user as usize;
+                let at = next[user];
+                if at == self.starts[user] || self.items[at - 1] != item {
+                    self.items[at] = item;
+                    next[user] = at + 1;
+                }
+            }
+        }
+        let mut end = 0;
+        for (user, to) in next[..self.height()].iter().enumerate() {
+            let from = std::mem::replace(&mut self.starts[user], end);
+            self.items.copy_within(from..*to, end);
+            end += to - from;
+        }
+        self.end_at(end);
+    }
+
+    /// Deals the users of each item out to their rows, and adds up the values of a pair, the least first.
+    fn add_up(&mut self, by_item: &Self, given: &[f64]) {
+        let mut next = self.starts.clone();
+        let mut values = vec![0.0; given.len()];
+        for (item, range) in (0_u32..).zip(by_item.starts.windows(2)) {
+            for at in range[0]..range[1] {
+                let place = &mut next[by_item.items[at] as usize];
+                self.items[*place] = item;
+                values[*place] = given[at];
+                *place += 1;
+            }
+        }
+        let mut end = 0;
+        for (user, to) in next[..self.height()].iter().enumerate() {
+            let mut from = std::mem::replace(&mut self.starts[user], end);
+            while from < *to {
+                let item = self.items[from];
+                let run = self.items[from..*to].iter().take_while(|other| **other == item).count();
+                if run > 1 {
+                    values[from..from + run].sort_unstable_by(f64::total_cmp);
+                }
+                values[end] = if run > 1 { values[from..from + run].iter().sum() } else { values[from] };
+                self.items[end] = item;
+                end += 1;
+                from += run;
+            }
+        }
+        values.truncate(end);
+        self.values = Some(values);
+        self.end_at(end);
+    }
+
+    fn end_at(&mut self, end: usize) {
+        self.items.truncate(end);
+        if let Some(last) = self.starts.last_mut() {
+            *last = end;
+        }
+    }
+
+    /// How many items somebody has.
+    #[expect(clippy::cast_precision_loss, reason = "a count of items")]
+    pub(in crate::transform) fn held_items(&self) -> f64 {
+        let mut held = vec![false; self.width];
+        self.items.iter().for_each(|item| held[*item as usize] = true);
+        held.into_iter().filter(|held| *held).count() as f64
+    }
+
+    /// How many users.
+    pub(in crate::transform) fn height(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The items of a user and their values.
+    pub(in crate::transform) fn row(&self, user: usize) -> impl Iterator<Item = (u32, f64)> {
+        let range = self.starts[user]..self.starts[user + 1];
+        let value = |at: usize| self.values.as_ref().map_or(1.0, |values| values[at]);
+        range.map(move |at| (self.items[at], value(at)))
+    }
+
+    /// The same with users and items exchanged; `items` of the result are users, ascending in each row.
+    pub(in crate::transform) fn transposed(&self) -> Self {
+        let starts = starts(&self.items, self.width);
+        let mut users = vec![0_u32; self.items.len()];
+        let mut values = self.values.as_ref().map(|values| vec![0.0; values.len()]);
+        let mut next = starts.clone();
+        for (user, range) in (0_u32..).zip(self.starts.windows(2)) {
+            for at in range[0]..range[1] {
+                let place = &mut next[self.items[at] as usize];
+                users[*place] = user;
+                if let (Some(to), Some(from)) = (&mut values, &self.values) {
+                    to[*place] = from[at];
+                }
+                *place += 1;
+            }
+        }
+        Self { starts, items: users, values, width: self.height() }
+    }
+
+    /// The same without the rows of users with more items.
+    pub(super) fn without_busy(self, most: Option<usize>) -> Self {
+        let Some(most) = most else { return self };
+        let mut kept = Self { starts: vec![0], items: Vec::new(), values: None, width: self.width };
+        let mut values = Vec::new();
+        for range in self.starts.windows(2).filter(|range| range[1] - range[0] <= most) {
+            kept.items.extend_from_slice(&self.items[range[0]..range[1]]);
+            if let Some(all) = &self.values {
+                values.extend_from_slice(&all[range[0]..range[1]]);
+            }
+            kept.starts.push(kept.items.len());
+        }
+        kept.values = self.values.is_some().then_some(values);
+        kept
+    }
+}
+
+/// Where each code's part starts when rows are put together by code, and the end.
+fn starts(codes: &[u32], count: usize) -> Vec<usize> {
+    let mut starts = vec![0_usize; count + 1];
+    codes.iter().for_each(|code| starts[*code as usize + 1] += 1);
+    (0..count).for_each(|code| starts[code + 1] += starts[code]);
+    starts
+}
+
+/// What goes with each code, put together by code, in the order of the rows.
+fn dealt(codes: &[u32], with: &[u32], values: Option<&[f64]>, count: usize) -> Matrix {
+    let starts = starts(codes, count);
+    let mut next = starts.clone();
+    let mut others = vec![0_u32; with.len()];
+    let mut dealt_values = values.map(|values| vec![0.0; values.len()]);
+    for (row, (code, other)) in codes.iter().zip(with).enumerate() {
+        let place = &mut next[*code as usize];
+        others[*place] = *other;
+        if let (Some(to), Some(from)) = (&mut dealt_values, values) {
+            to[*place] = from[row];
+        }
+        *place += 1;
+    }
+    Matrix { starts, items: others, values: dealt_values, width: 0 }
+}
