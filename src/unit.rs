@@ -33,6 +33,9 @@ pub mod value;
 /// Tests whose jobs are bound and whose rows are typed.
 pub mod prepare;
 
+/// Rows in the types of their columns.
+mod typed;
+
 /// What a job reads of others.
 mod others;
 

@@ -28,7 +28,7 @@ mod record;
   pipe test this_week --select 'bookmark*'
   pipe test --format junit > report.xml
   pipe test this_week --update        write what comes out into the tests that fail
-  pipe test --record this_week recommendations --key program_id=123
+  pipe test --record this_week celebrity_points --key program_id=1003
                                       make a test of a row of the target, users replaced
 
 Tests stand in tests/jobs/*.yaml. They run in memory on the rows that they give, and read no target.
@@ -160,7 +160,8 @@ impl Test {
         let mut unknown = Vec::new();
         let mut files: HashSet<&Path> = HashSet::new();
         for named in &self.jobs {
-            let of_file = project.suites.iter().filter(|suite| is_path_of(named, suite.file.path(), &project.project.root));
+            let of_file =
+                project.suites.iter().filter(|suite| is_path_of(named, suite.file.path(), &project.project.root));
             let found: Vec<&Suite> = match project.project.job(named) {
                 Ok(job) => project.suites.iter().filter(|suite| suite.job.value == job.name.value).collect(),
                 Err(problem) => {
@@ -264,7 +265,8 @@ mod tests {
 
     #[test]
     fn a_pattern_names_tests_by_a_part_of_their_name() {
-        for (pattern, found) in [("boundary", true), ("age*14", true), ("14*age", false), ("*", true), ("agee", false)] {
+        for (pattern, found) in [("boundary", true), ("age*14", true), ("14*age", false), ("*", true), ("agee", false)]
+        {
             assert_eq!(contains("boundary: age of 14 days", pattern), found, "{pattern}");
         }
     }

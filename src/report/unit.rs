@@ -77,9 +77,15 @@ fn summary(failure: &RowsFailure<'_>) -> String {
         (count(|d| matches!(d, Difference::Changed { .. })), "changed (expected → actual)"),
         (count(|d| matches!(d, Difference::Moved { .. })), "at another place (expected → actual)"),
     ];
-    let told: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
-    let noun = if told.len() == 1 && failure.differences.len() == 1 { "row" } else { "rows" };
-    format!("step {}: {noun} {}", failure.expectation.step.value.lower(), told.join(", "))
+    let found = parts.iter().filter(|(n, _)| *n > 0).enumerate();
+    let told: Vec<String> = found
+        .map(|(at, (n, word))| match (at, n) {
+            (0, 1) => format!("1 row {word}"),
+            (0, n) => format!("{n} rows {word}"),
+            (_, n) => format!("{n} {word}"),
+        })
+        .collect();
+    format!("step {}: {}", failure.expectation.step.value.lower(), told.join(", "))
 }
 
 fn differences(failure: &RowsFailure<'_>) -> String {

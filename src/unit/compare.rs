@@ -68,8 +68,9 @@ pub(super) fn differences(
                     moved.push(Difference::Moved { row: expected[at].clone(), expected: at + 1, actual: found + 1 });
                 }
             }
-            Pair::Changed(found) => differences
-                .push(Difference::Changed { expected: expected[at].clone(), actual: actual[found].clone() }),
+            Pair::Changed(found) => {
+                differences.push(Difference::Changed { expected: expected[at].clone(), actual: actual[found].clone() })
+            }
             Pair::Missing => differences.push(Difference::Missing(expected[at].clone())),
         }
     }
@@ -111,12 +112,7 @@ pub(super) fn pairs(expected: &[Texts], actual: &[Texts], matching: Matching, to
 }
 
 /// For each expected row an actual row that is equal to it, no row taken twice, and as many as can be.
-fn equal_rows(
-    expected: &[Texts],
-    actual: &[Texts],
-    matching: Matching,
-    tolerances: &Tolerances,
-) -> Vec<Option<usize>> {
+fn equal_rows(expected: &[Texts], actual: &[Texts], matching: Matching, tolerances: &Tolerances) -> Vec<Option<usize>> {
     let same = |at: usize, other: usize| {
         let mut cells = expected[at].iter().zip(&actual[other]).zip(tolerances);
         cells.all(|((a, b), tolerance)| equal(a.as_deref(), b.as_deref(), *tolerance))

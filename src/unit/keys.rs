@@ -16,7 +16,7 @@ static DATE: Form = Form {
 
 /// A file of rows.
 static CSV: Form = Form {
-    noun: "a list of rows, or the path of a CSV file",
+    noun: "the path of a CSV file",
     example: "programs.csv",
     accepts: |text| text.trim().len() > 4 && text.trim().to_lowercase().ends_with(".csv"),
     pattern: "\\.[cC][sS][vV]$",

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use datafusion::arrow::compute::take_record_batch;
@@ -21,8 +22,10 @@ use crate::dialect::types::SqlType;
 use crate::name::{Name, TableName};
 use crate::plan::{Origin, lineage};
 
-/// How often a recording may try to leave something out.
-const MOST_TRIES: usize = 4000;
+/// How long a recording may try to leave something out.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The most rows that a recorded test may have.
+const MOST_ROWS: usize = 1000;
 
 /// The columns of a key and their values, as the author wrote them.
 pub type Key = Vec<(Name, String)>;
@@ -34,7 +37,7 @@ pub struct Recording<'a> {
     /// The key's columns by their places in the step's result, and their values as texts.
     key: Vec<(usize, String)>,
     tables: Vec<Table>,
-    tries: usize,
+    started: Instant,
 }
 
 /// A table that is read, with the rows that are kept of it.
@@ -53,7 +56,12 @@ impl<'a> Recording<'a> {
         for (name, text) in key {
             let Some(at) = planned.columns.iter().position(|column| column.name == *name) else {
                 let names: Vec<String> = planned.columns.iter().map(|column| column.name.lower()).collect();
-                return Err(format!("step `{}` has no column `{}`; its columns are {}", planned.id.step.lower(), name.lower(), names.join(", ")));
+                return Err(format!(
+                    "step `{}` has no column `{}`; its columns are {}",
+                    planned.id.step.lower(),
+                    name.lower(),
+                    names.join(", ")
+                ));
             };
             let field = planned.schema.field(at);
             let written = Written::Scalar(text.clone(), serde_json::json!(text).to_string());
@@ -62,7 +70,7 @@ impl<'a> Recording<'a> {
             let texts = value::texts(&array, &job.session).map_err(|error| error.strip_backtrace())?;
             places.push((at, texts.value(0).to_owned()));
         }
-        Ok(Self { job, step, key: places, tables: Vec::new(), tries: 0 })
+        Ok(Self { job, step, key: places, tables: Vec::new(), started: Instant::now() })
     }
 
     /// The tables whose rows it starts from.
@@ -80,8 +88,13 @@ impl<'a> Recording<'a> {
         self.tables = rows.into_iter().map(|(name, rows)| Table { name, rows }).collect();
         let row = self.outcome().await?;
         if row.is_empty() {
-            let key: Vec<String> = self.key.iter().map(|(at, text)| format!("{} = {text}", self.columns()[*at].name.lower())).collect();
-            return Err(format!("no row of step `{}` has {}", self.job.plan.steps[self.step].id.step.lower(), key.join(" and ")));
+            let key: Vec<String> =
+                self.key.iter().map(|(at, text)| format!("{} = {text}", self.columns()[*at].name.lower())).collect();
+            return Err(format!(
+                "no row of step `{}` has {}",
+                self.job.plan.steps[self.step].id.step.lower(),
+                key.join(" and ")
+            ));
         }
         self.by_key(&row).await?;
         for table in 0..self.tables.len() {
@@ -89,6 +102,12 @@ impl<'a> Recording<'a> {
         }
         for table in 0..self.tables.len() {
             self.without_columns(table, &row).await?;
+        }
+        let count: usize = self.tables.iter().map(|table| table.rows.num_rows()).sum();
+        if count > MOST_ROWS {
+            return Err(format!(
+                "this row follows from {count} rows or more, too many for a test; record a step nearer to the sources"
+            ));
         }
         self.anonymous()?;
         let row = self.outcome().await?;
@@ -103,10 +122,11 @@ impl<'a> Recording<'a> {
     }
 
     /// The rows of the step with the key, as texts.
-    async fn outcome(&mut self) -> Result<Vec<Texts>, String> {
-        self.tries += 1;
+    async fn outcome(&self) -> Result<Vec<Texts>, String> {
         let given = self.tables.iter().map(|table| (Origin::Table(table.name.clone()), vec![table.rows.clone()]));
-        let memory = steps(self.job, given.collect(), [self.step]).await.map_err(|(step, why)| format!("step `{}`: {why}", step.lower()))?;
+        let memory = steps(self.job, given.collect(), [self.step])
+            .await
+            .map_err(|(step, why)| format!("step `{}`: {why}", step.lower()))?;
         let id = self.job.plan.steps[self.step].id.clone();
         let all: Vec<usize> = (0..self.columns().len()).collect();
         let rows = value::rows(&memory.rows(&Origin::Step(id, None)), &all, &self.job.session);
@@ -118,7 +138,7 @@ impl<'a> Recording<'a> {
 
     /// Whether the rows of a table can be these and the outcome the same; they are kept if so.
     async fn try_rows(&mut self, table: usize, rows: RecordBatch, outcome: &[Texts]) -> Result<bool, String> {
-        if self.tries >= MOST_TRIES {
+        if self.started.elapsed() > PATIENCE {
             return Ok(false);
         }
         let before = std::mem::replace(&mut self.tables[table].rows, rows);
@@ -133,11 +153,21 @@ impl<'a> Recording<'a> {
     async fn by_key(&mut self, outcome: &[Texts]) -> Result<(), String> {
         for (at, text) in self.key.clone() {
             for (_, from) in lineage::upstream(&self.job.plan, self.step, at) {
-                let Some(table) = self.tables.iter().position(|table| table.name.lower() == from.table) else { continue };
+                let Some(table) = self.tables.iter().position(|table| table.name.lower() == from.table) else {
+                    continue;
+                };
                 let rows = &self.tables[table].rows;
-                let Some(place) = rows.schema().fields().iter().position(|field| field.name() == from.column.as_str()) else { continue };
-                let texts = value::texts(rows.column(place), &self.job.session).map_err(|error| error.strip_backtrace())?;
-                let kept: Vec<u32> = (0_u32..).zip(&texts).filter(|(_, value)| *value == Some(text.as_str())).map(|(at, _)| at).collect();
+                let Some(place) = rows.schema().fields().iter().position(|field| field.name() == from.column.as_str())
+                else {
+                    continue;
+                };
+                let texts =
+                    value::texts(rows.column(place), &self.job.session).map_err(|error| error.strip_backtrace())?;
+                let kept: Vec<u32> = (0_u32..)
+                    .zip(&texts)
+                    .filter(|(_, value)| *value == Some(text.as_str()))
+                    .map(|(at, _)| at)
+                    .collect();
                 let rows = taken(rows, kept)?;
                 self.try_rows(table, rows, outcome).await?;
             }
@@ -157,7 +187,10 @@ impl<'a> Recording<'a> {
             while at < self.tables[table].rows.num_rows() {
                 let rows = &self.tables[table].rows;
                 let count = rows.num_rows();
-                let others: Vec<u32> = (0..count).filter(|row| *row < at || *row >= at + part).filter_map(|row| u32::try_from(row).ok()).collect();
+                let others: Vec<u32> = (0..count)
+                    .filter(|row| *row < at || *row >= at + part)
+                    .filter_map(|row| u32::try_from(row).ok())
+                    .collect();
                 let rows = taken(rows, others)?;
                 if !self.try_rows(table, rows, outcome).await? {
                     at += part;
@@ -188,7 +221,8 @@ impl<'a> Recording<'a> {
         let mut people = People::default();
         for table in &self.tables {
             for (place, field) in table.rows.schema().fields().iter().enumerate() {
-                let texts = value::texts(table.rows.column(place), &self.job.session).map_err(|error| error.strip_backtrace())?;
+                let texts = value::texts(table.rows.column(place), &self.job.session)
+                    .map_err(|error| error.strip_backtrace())?;
                 if let Some(kind) = Kind::of(&table.name.table, field.name()) {
                     texts.iter().flatten().for_each(|text| people.meet(kind, text));
                 }
@@ -199,15 +233,22 @@ impl<'a> Recording<'a> {
             let mut columns: Vec<ArrayRef> = table.rows.columns().to_vec();
             for (place, field) in table.rows.schema().fields().iter().enumerate() {
                 let Some(kind) = Kind::of(&table.name.table, field.name()) else { continue };
-                let texts = value::texts(&columns[place], &self.job.session).map_err(|error| error.strip_backtrace())?;
+                let texts =
+                    value::texts(&columns[place], &self.job.session).map_err(|error| error.strip_backtrace())?;
                 let sql_type = SqlType::of(field.data_type()).unwrap_or(SqlType::TEXT);
                 let number = !matches!(sql_type, SqlType::Varchar(_));
-                let written: Vec<Written> = texts.iter().map(|text| text.map_or(Written::Null, |text| {
-                    let other = people.instead(kind, text, number);
-                    Written::Scalar(other.clone(), serde_json::json!(other).to_string())
-                })).collect();
+                let written: Vec<Written> = texts
+                    .iter()
+                    .map(|text| {
+                        text.map_or(Written::Null, |text| {
+                            let other = people.instead(kind, text, number);
+                            Written::Scalar(other.clone(), serde_json::json!(other).to_string())
+                        })
+                    })
+                    .collect();
                 let written: Vec<&Written> = written.iter().collect();
-                columns[place] = value::read(&written, sql_type, field.data_type(), &self.job.session).map_err(|wrong| wrong[0].why.clone())?;
+                columns[place] = value::read(&written, sql_type, field.data_type(), &self.job.session)
+                    .map_err(|wrong| wrong[0].why.clone())?;
             }
             table.rows = RecordBatch::try_new(table.rows.schema(), columns).map_err(told)?;
         }
@@ -227,13 +268,19 @@ impl<'a> Recording<'a> {
         for table in self.tables.iter().filter(|table| table.rows.num_rows() > 0) {
             let _ = writeln!(text, "  {}:", yaml_key(&table.name));
             let schema = table.rows.schema();
-            let places: Vec<usize> = (0..schema.fields().len()).filter(|at| table.rows.column(*at).null_count() < table.rows.num_rows()).collect();
-            let columns: Vec<Column> = places.iter().map(|at| {
-                let field = schema.field(*at);
-                let sql_type = SqlType::of(field.data_type()).unwrap_or(SqlType::TEXT);
-                Column { name: Name::quoted(field.name().clone()), sql_type, nullable: true }
-            }).collect();
-            let rows = value::rows(std::slice::from_ref(&table.rows), &places, &self.job.session).map_err(|error| error.strip_backtrace())?;
+            let places: Vec<usize> = (0..schema.fields().len())
+                .filter(|at| table.rows.column(*at).null_count() < table.rows.num_rows())
+                .collect();
+            let columns: Vec<Column> = places
+                .iter()
+                .map(|at| {
+                    let field = schema.field(*at);
+                    let sql_type = SqlType::of(field.data_type()).unwrap_or(SqlType::TEXT);
+                    Column { name: Name::quoted(field.name().clone()), sql_type, nullable: true }
+                })
+                .collect();
+            let rows = value::rows(std::slice::from_ref(&table.rows), &places, &self.job.session)
+                .map_err(|error| error.strip_backtrace())?;
             rows.iter().for_each(|row| text.push_str(&line(&columns, row, 4)));
         }
         let step = &self.job.plan.steps[self.step];
@@ -258,7 +305,9 @@ fn yaml_key(name: &TableName) -> String {
 
 fn line(columns: &[Column], row: &Texts, indent: usize) -> String {
     let cells = columns.iter().zip(row);
-    let cells: Vec<String> = cells.map(|(column, text)| format!("{}: {}", column_key(&column.name), scalar(text.as_deref(), column))).collect();
+    let cells: Vec<String> = cells
+        .map(|(column, text)| format!("{}: {}", column_key(&column.name), scalar(text.as_deref(), column)))
+        .collect();
     format!("{:indent$}- {{{}}}\n", "", cells.join(", "))
 }
 
@@ -282,9 +331,25 @@ impl Kind {
         if column.contains("EMAIL") || column == "MAIL" {
             return Some(Self::Email);
         }
-        let names = ["FIRST_NAME", "LAST_NAME", "FULL_NAME", "SURNAME", "USERNAME", "USER_NAME", "NICKNAME", "LOGIN", "PHONE", "ADDRESS"];
+        let names = [
+            "FIRST_NAME",
+            "LAST_NAME",
+            "FULL_NAME",
+            "SURNAME",
+            "USERNAME",
+            "USER_NAME",
+            "NICKNAME",
+            "LOGIN",
+            "PHONE",
+            "ADDRESS",
+        ];
         (names.contains(&column.as_str()) || of_people && column == "NAME").then_some(Self::Name)
     }
+}
+
+/// Whether the values of a column tell of a person.
+pub fn is_personal(table: &Name, column: &Name) -> bool {
+    Kind::of(table, column.as_str()).is_some()
 }
 
 /// Persons and what stands in their place: ids keep their order, and user 0 is nobody.
@@ -331,7 +396,13 @@ mod tests {
     #[test]
     fn people_are_replaced_in_their_order_and_user_0_stays() {
         let mut people = People::default();
-        for (kind, text) in [(Kind::User, "1000"), (Kind::User, "0"), (Kind::User, "99"), (Kind::Email, "b@x.fr"), (Kind::Email, "a@x.fr")] {
+        for (kind, text) in [
+            (Kind::User, "1000"),
+            (Kind::User, "0"),
+            (Kind::User, "99"),
+            (Kind::Email, "b@x.fr"),
+            (Kind::Email, "a@x.fr"),
+        ] {
             people.meet(kind, text);
         }
         people.number();

@@ -90,7 +90,10 @@ async fn one<'a>(prepared: &Prepared<'a>) -> Outcome<'a> {
     let done = AssertUnwindSafe(failures(prepared)).catch_unwind().await;
     let failures = done.unwrap_or_else(|_| {
         let step = prepared.suite.job.value.clone();
-        vec![Failure::Error { step, message: "the engine panicked; this is a defect of `pipe`, please report it".into() }]
+        vec![Failure::Error {
+            step,
+            message: "the engine panicked; this is a defect of `pipe`, please report it".into(),
+        }]
     });
     Outcome { suite: prepared.suite, test: prepared.test, seconds: started.elapsed().as_secs_f64(), failures }
 }

@@ -46,7 +46,8 @@ fn memory(a: &[i64], b: &[i64]) -> Arc<Memory> {
 async fn a_plan_run_again_gives_what_a_new_one_gives() {
     let dialect = Dialect::new(SessionParameters::default());
     let session = value::parameters("UTC");
-    let inputs: [(&[i64], &[i64]); 4] = [(&[1, 2, 3, 4], &[2, 3, 9]), (&[], &[5]), (&[7, 7, 8], &[8, 7]), (&[1, 2], &[])];
+    let inputs: [(&[i64], &[i64]); 4] =
+        [(&[1, 2, 3, 4], &[2, 3, 9]), (&[], &[5]), (&[7, 7, 8], &[8, 7]), (&[1, 2], &[])];
     for sql in [
         "select a.id, b.word from a join b on a.id = b.id",
         "select a.id, b.id as other from a left join b on a.id < b.id",

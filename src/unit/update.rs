@@ -45,7 +45,8 @@ pub fn updated(outcomes: &[Outcome<'_>]) -> (Vec<NewText>, Vec<Diagnostic>) {
     let mut texts = Vec::new();
     for (file, mut edits) in files {
         edits.sort_by_key(|edit| std::cmp::Reverse(edit.place.start));
-        let overlap = edits.windows(2).find(|pair| pair[1].place.end > pair[0].place.start && pair[0].text != pair[1].text);
+        let overlap =
+            edits.windows(2).find(|pair| pair[1].place.end > pair[0].place.start && pair[0].text != pair[1].text);
         if let Some(pair) = overlap {
             let message = "several tests expect these rows, and different ones came out".to_owned();
             problems.push(Diagnostic::error("shared-rows", message).at(pair[0].place.clone()));
@@ -216,7 +217,8 @@ impl List {
     /// A list that was `[…]`, or that becomes empty.
     fn rewritten(&self, lines: &[Line<'_>], row: &dyn Fn(&Texts) -> Vec<String>) -> Edit {
         let kept = lines.iter().any(|line| matches!(line, Line::Keep(_)));
-        let rows: Vec<Vec<String>> = lines.iter().filter_map(|line| if let Line::New(texts) = line { Some(row(texts)) } else { None }).collect();
+        let rows: Vec<Vec<String>> =
+            lines.iter().filter_map(|line| if let Line::New(texts) = line { Some(row(texts)) } else { None }).collect();
         let place = self.place.clone();
         if let Some(indent) = self.indent {
             return Edit { place, text: format!("{:indent$}[]\n", "") };

@@ -148,7 +148,8 @@ pub(super) fn texts(array: &ArrayRef, session: &SessionParameters) -> Result<Str
     let sql_type = SqlType::of(array.data_type());
     if let Some(SqlType::Variant | SqlType::Object | SqlType::Array) = sql_type {
         let texts = canonical(array)?;
-        let json = |at: usize| (array.is_valid(at) && texts.is_valid(at)).then(|| strict_json(texts.value(at)).into_owned());
+        let json =
+            |at: usize| (array.is_valid(at) && texts.is_valid(at)).then(|| strict_json(texts.value(at)).into_owned());
         return Ok((0..texts.len()).map(json).collect());
     }
     if let Some(SqlType::Vector(..)) = sql_type {

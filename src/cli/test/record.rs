@@ -22,17 +22,24 @@ use crate::settings::{Flags, Moment};
 use crate::template::Variable;
 use crate::text::{SourceFile, Spanned};
 use crate::unit::prepare::{Prepared, World, prepare};
-use crate::unit::record::{Key, Recording};
+use crate::unit::record::{Key, Recording, is_personal};
 use crate::unit::{Expectation, How, Suite, UnitTest};
 
 /// The most rows that a recording starts from.
 const MOST_ROWS: usize = 2_000_000;
 
 /// Records `JOB STEP` by its key.
-pub(super) fn record(words: &[String], key: &[String], meaning: &Meaning, globals: &Globals) -> Result<Outcome, Outcome> {
+pub(super) fn record(
+    words: &[String],
+    key: &[String],
+    meaning: &Meaning,
+    globals: &Globals,
+) -> Result<Outcome, Outcome> {
     let wrong = |message: String| Outcome::Wrong(vec![Diagnostic::error("wrong-value", message)]);
     let [job, step] = words else {
-        return Err(wrong("`--record` takes a job and a step: `pipe test --record JOB STEP --key column=value`".to_owned()));
+        return Err(wrong(
+            "`--record` takes a job and a step: `pipe test --record JOB STEP --key column=value`".to_owned(),
+        ));
     };
     let key = key.iter().map(|text| one(text)).collect::<Result<Key, String>>().map_err(wrong)?;
     let loaded = Loaded::read(globals, meaning, Flags::default())?;
@@ -68,10 +75,17 @@ fn one(text: &str) -> Result<(Name, String), String> {
     parts.ok_or_else(|| format!("`--key {text}` is not a column and its value; write `--key column=value`"))
 }
 
+/// The file of the test: named after the row, unless that would name a person.
 fn path(job: &Name, step: &Name, key: &Key) -> PathBuf {
     let word = |text: &str| text.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "_");
-    let key: Vec<String> = key.iter().map(|(name, _)| word(name.as_str())).collect();
-    PathBuf::from(format!("tests/jobs/{}_{}_by_{}.yaml", word(job.as_str()), word(step.as_str()), key.join("_")))
+    let mut words = vec![word(job.as_str()), word(step.as_str())];
+    for (name, value) in key {
+        words.push(word(name.as_str()));
+        if !is_personal(step, name) {
+            words.push(word(value));
+        }
+    }
+    PathBuf::from(format!("tests/jobs/{}.yaml", words.join("_")))
 }
 
 /// A test that expects something of the step, for its job to be bound.
@@ -111,7 +125,12 @@ fn head(loaded: &Loaded, meaning: &Meaning, job: &Name, step: &Name, key: &Key) 
         step.lower(),
         columns.join(", "),
     );
-    let variables: Vec<String> = meaning.variables.iter().filter_map(|text| text.split_once('=')).map(|(name, value)| format!("  {}: {value}\n", name.trim())).collect();
+    let variables: Vec<String> = meaning
+        .variables
+        .iter()
+        .filter_map(|text| text.split_once('='))
+        .map(|(name, value)| format!("  {}: {value}\n", name.trim()))
+        .collect();
     if !variables.is_empty() {
         head.push_str("vars:\n");
         head.push_str(&variables.concat());
@@ -120,7 +139,8 @@ fn head(loaded: &Loaded, meaning: &Meaning, job: &Name, step: &Name, key: &Key) 
 }
 
 async fn recorded(loaded: &Loaded, prepared: &Prepared<'_>, key: &Key, head: &str) -> Result<String, Outcome> {
-    let recording = Recording::new(prepared, key).map_err(|message| Outcome::Wrong(vec![Diagnostic::error("wrong-key", message)]))?;
+    let recording = Recording::new(prepared, key)
+        .map_err(|message| Outcome::Wrong(vec![Diagnostic::error("wrong-key", message)]))?;
     let local = loaded.local()?;
     let tables = LocalTables::open(&local.state, sources(loaded)).map_err(failed)?;
     let limits = Limits {
@@ -134,7 +154,9 @@ async fn recorded(loaded: &Loaded, prepared: &Prepared<'_>, key: &Key, head: &st
         let batch = table_rows(loaded, prepared, &backend, &table).await?;
         count += batch.num_rows();
         if count > MOST_ROWS {
-            let message = format!("the tables that this step reads have more than {MOST_ROWS} rows; record on a target with fewer");
+            let message = format!(
+                "the tables that this step reads have more than {MOST_ROWS} rows; record on a target with fewer"
+            );
             return Err(Outcome::Broken(message));
         }
         rows.push((table, batch));
@@ -143,10 +165,16 @@ async fn recorded(loaded: &Loaded, prepared: &Prepared<'_>, key: &Key, head: &st
 }
 
 /// All rows of a table of the target.
-async fn table_rows(loaded: &Loaded, prepared: &Prepared<'_>, backend: &Embedded, table: &TableName) -> Result<RecordBatch, Outcome> {
+async fn table_rows(
+    loaded: &Loaded,
+    prepared: &Prepared<'_>,
+    backend: &Embedded,
+    table: &TableName,
+) -> Result<RecordBatch, Outcome> {
     let columns = prepared.columns(table).unwrap_or_default();
     let schema = schema_of(columns, &loaded.settings.timezone);
-    let source: Arc<dyn TableSource> = Arc::new(InputTable { origin: Origin::Table(table.clone()), schema: schema.clone() });
+    let source: Arc<dyn TableSource> =
+        Arc::new(InputTable { origin: Origin::Table(table.clone()), schema: schema.clone() });
     let plan = LogicalPlanBuilder::scan(table.table.as_str(), source, None).and_then(LogicalPlanBuilder::build);
     let plan = plan.map_err(|error| Outcome::Broken(error.strip_backtrace()))?;
     let query = Query { sql: format!("select * from {}", table.sql()), plan: Opaque::new(plan) };
