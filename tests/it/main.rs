@@ -4,6 +4,7 @@
 
 mod emit;
 mod layout;
+mod mutation;
 mod project;
 mod reference;
 mod run;
