@@ -80,7 +80,7 @@ fn partitions(rank: &Rank, backfill: &Backfill, steps: &mut Steps) {
             .push("partitions", format!("select {length}\nfrom (select count(*) as n from PIPE__rows) r\nwhere n > 0"));
         return;
     }
-    let mut every = vec![format!("select {by} from PIPE__rows")];
+    let mut every = vec![format!("select distinct {by} from PIPE__rows")];
     every.extend(backfill.partitions.iter().map(|table| format!("select {by} from {}", table.value.sql())));
     steps.push("every", every.join("\nunion\n"));
     let same: Vec<String> =
