@@ -76,7 +76,7 @@ const ALL_QUERIES: &[Construct] = &[
     exact(
         QUERIES,
         "scalar, `EXISTS`, `IN`, `ANY`, `ALL` subqueries",
-        "select a, a in (select 1), exists (select 1) from t",
+        "select a, a in (select u.a from t as u) from t where exists (select 1)",
     ),
     exact(QUERIES, "windows, named windows, frames", "select sum(a) over w from t window w as (order by a)"),
     exact(QUERIES, "`FOR UPDATE`", "select a from t for update"),

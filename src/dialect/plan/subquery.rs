@@ -91,7 +91,7 @@ impl<'a> Binder<'a> {
     pub(super) fn as_value(&mut self, expr: Expr, scope: &Scope<'_>) -> Bound<Expr> {
         let rewritten = expr.transform_up(|node| match node {
             Expr::Exists(Exists { subquery, negated }) => {
-                counted(subquery.subquery.as_ref().clone(), negated).map(Transformed::yes)
+                counted(without_list(subquery.subquery.as_ref().clone()), negated).map(Transformed::yes)
             }
             Expr::InSubquery(inside) => listed(inside, scope).map(Transformed::yes),
             Expr::SetComparison(_) => {
@@ -156,11 +156,22 @@ fn subquery(plan: LogicalPlan) -> Subquery {
     Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Default::default() }
 }
 
+/// The rows that a SELECT list is made over: whether there are any does not depend on the list.
+fn without_list(plan: LogicalPlan) -> LogicalPlan {
+    match plan {
+        LogicalPlan::Projection(list) => without_list(Arc::unwrap_or_clone(list.input)),
+        other => other,
+    }
+}
+
 /// The same rows under names that no outer query has, so that both can be compared.
 fn apart(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-    let columns = plan.schema().columns().into_iter().enumerate();
-    let exprs = columns.map(|(at, column)| Expr::Column(column).alias(format!("#inner{at}"))).collect();
-    Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?))
+    let (list, input): (Vec<Expr>, _) = match plan {
+        LogicalPlan::Projection(list) => (list.expr.into_iter().map(Expr::unalias).collect(), list.input),
+        other => (other.schema().columns().into_iter().map(Expr::Column).collect(), Arc::new(other)),
+    };
+    let exprs = list.into_iter().enumerate().map(|(at, expr)| expr.alias(format!("#inner{at}"))).collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs, input)?))
 }
 
 /// Whether a query has rows, by their number.
