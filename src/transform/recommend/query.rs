@@ -103,8 +103,9 @@ fn fallback(recommend: &Recommend, inputs: &[&[Column]], steps: &mut Steps) -> b
     let columns = recommend.places().fallback.and_then(|at| inputs.get(at)).copied().unwrap_or(&[]);
     let every = [Some(&recommend.input), recommend.users.as_ref(), recommend.seen.as_ref()];
     let every = every.into_iter().flatten();
-    let every: Vec<String> =
-        every.map(|table| format!("select distinct {user} as u from {} where {user} is not null", table.value.sql())).collect();
+    let every: Vec<String> = every
+        .map(|table| format!("select distinct {user} as u from {} where {user} is not null", table.value.sql()))
+        .collect();
     steps.push("everyone", every.join("\nunion\n"));
     let mut conditions = vec![format!("{item} is not null"), format!("{} is not null", score.value.sql())];
     let value = number(score, columns, recommend.drop_nan, &mut conditions);
