@@ -152,6 +152,8 @@ pub enum Format {
     Parquet,
     /// One JSON object a line.
     JsonLines,
+    /// Any files: each is a row, its name and its bytes.
+    Files,
 }
 
 impl Format {
@@ -180,6 +182,7 @@ impl fmt::Display for Format {
             Self::Csv => "CSV",
             Self::Parquet => "Parquet",
             Self::JsonLines => "JSON lines",
+            Self::Files => "whole files",
         })
     }
 }

@@ -65,6 +65,9 @@ mod split;
 /// How good recommendations were.
 mod evaluate;
 
+/// What sound files hold.
+mod audio;
+
 #[cfg(test)]
 mod same;
 
@@ -75,7 +78,7 @@ mod testing;
 mod tests;
 
 /// The kinds of transform, as keys of a step.
-pub static KINDS: [Key; 7] = [
+pub static KINDS: [Key; 8] = [
     Key::new(
         "rank",
         Shape::Record(&rank::RECORD),
@@ -102,6 +105,8 @@ pub static KINDS: [Key; 7] = [
         .example("{input: dw.fact_watch, user: user_id, item: program_id, time: real_start_at}"),
     Key::new("evaluate", Shape::Record(&evaluate::RECORD), "How well recommendations met what users did afterwards.")
         .example("{input: recommendations, truth: held_out, user: user_id, item: program_id, k: [10]}"),
+    Key::new("audio", Shape::Record(&audio::RECORD), "What sound files hold: speech, music, silence, loudness.")
+        .example("{input: clips, item: program_id, content: content}"),
 ];
 
 /// A step's transform with its parameters.
@@ -121,6 +126,8 @@ pub enum Transform {
     Split(Box<split::Split>),
     /// Figures of quality.
     Evaluate(Box<evaluate::Evaluate>),
+    /// Figures of sounds.
+    Audio(Box<audio::Audio>),
 }
 
 /// What the kernel may know of the run.
@@ -242,6 +249,7 @@ impl Transform {
             "recommend" => Self::Recommend(Box::new(recommend::Recommend::read(node))),
             "split" => Self::Split(Box::new(split::Split::read(node, problems))),
             "evaluate" => Self::Evaluate(Box::new(evaluate::Evaluate::read(node, problems))),
+            "audio" => Self::Audio(Box::new(audio::Audio::read(node))),
             "affinity" => Self::Affinity(Box::new(affinity::Affinity::read(node, problems))),
             _ => return None,
         };
@@ -324,6 +332,7 @@ impl Transform {
             Self::Recommend(_) => "recommend",
             Self::Split(_) => "split",
             Self::Evaluate(_) => "evaluate",
+            Self::Audio(_) => "audio",
         }
     }
 
@@ -336,6 +345,7 @@ impl Transform {
             Self::Recommend(recommend) => recommend.as_ref(),
             Self::Split(split) => split.as_ref(),
             Self::Evaluate(evaluate) => evaluate.as_ref(),
+            Self::Audio(audio) => audio.as_ref(),
         }
     }
 

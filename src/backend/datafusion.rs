@@ -66,12 +66,12 @@ impl LocalTables {
         let snapshot = self.warehouse.snapshot().map_err(of_warehouse)?;
         let mut versions = HashMap::new();
         for name in tables {
-            if let Some(source) = self.sources.get(name) {
+            if let Some(table) = snapshot.table(name) {
+                versions.insert(name.clone(), table.version().to_string());
+            } else if let Some(source) = self.sources.get(name) {
                 let files = source.files(name)?;
                 let contract = Hash::of([columns_text(&source.columns).as_str()]);
                 versions.insert(name.clone(), format!("{} {contract}", self.marks.of(&files)?));
-            } else if let Some(table) = snapshot.table(name) {
-                versions.insert(name.clone(), table.version().to_string());
             }
         }
         self.marks.save();
@@ -161,10 +161,17 @@ impl Embedded {
             Origin::Table(name) => name,
             Origin::Own(name) => return Ok(swap::Rows::Table(self.earlier(name, table)?)),
         };
-        if let Some(source) = self.tables.sources.get(name) {
-            return Ok(swap::Rows::Table(source.provider(name, &self.state, &self.zone).await?));
+        match self.tables.sources.get(name) {
+            Some(source) if !self.is_stored(name) => {
+                Ok(swap::Rows::Table(source.provider(name, &self.state, &self.zone).await?))
+            }
+            _ => self.stored(name, table).map(swap::Rows::Table),
         }
-        self.stored(name, table).map(swap::Rows::Table)
+    }
+
+    /// Whether a table has been published; a source of that name stands in only until then.
+    fn is_stored(&self, name: &TableName) -> bool {
+        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).table(name).is_some()
     }
 
     /// What a step published before under its present columns; no rows where there is nothing such, or it does not count.

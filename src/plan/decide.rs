@@ -116,6 +116,7 @@ pub fn decide(plan: &Plan, ask: &Ask, state: &State) -> Choices {
         plan,
         ask,
         state,
+        pulled: pulled(plan, ask, state),
         choices: vec![Choice::Leave; plan.steps.len()],
         fingerprints: vec![Fingerprint::default(); plan.steps.len()],
     };
@@ -133,10 +134,36 @@ pub fn decide(plan: &Plan, ask: &Ask, state: &State) -> Choices {
     Choices { choices: decider.choices, fingerprints: decider.fingerprints, problems }
 }
 
+/// The steps of other jobs whose tables are read and have never been published: they are built first.
+fn pulled(plan: &Plan, ask: &Ask, state: &State) -> BTreeSet<usize> {
+    let mut pulled = BTreeSet::new();
+    let mut seen = ask.steps.clone();
+    let mut queue: Vec<usize> = ask.steps.iter().copied().collect();
+    while let Some(at) = queue.pop() {
+        let step = &plan.steps[at];
+        let tested = step.tests.iter().flat_map(|test| &test.inputs);
+        for input in step.inputs.iter().chain(tested) {
+            let Origin::Step(id, published) = &input.origin else { continue };
+            let Some(before) = plan.position(id) else { continue };
+            let table = published.as_ref().filter(|_| !plan.steps[before].view);
+            let elsewhere = id.job != step.id.job || pulled.contains(&at);
+            let wanted = table.is_none_or(|table| elsewhere && !state.versions.contains_key(table));
+            if wanted && seen.insert(before) {
+                queue.push(before);
+                if elsewhere && table.is_some() {
+                    pulled.insert(before);
+                }
+            }
+        }
+    }
+    pulled
+}
+
 struct Decider<'a> {
     plan: &'a Plan,
     ask: &'a Ask,
     state: &'a State,
+    pulled: BTreeSet<usize>,
     choices: Vec<Choice>,
     fingerprints: Vec<Fingerprint>,
 }
@@ -214,6 +241,9 @@ impl Decider<'_> {
 
     fn choice(&self, at: usize) -> Choice {
         let step = &self.plan.steps[at];
+        if self.pulled.contains(&at) {
+            return Choice::Run(Reason::Missing);
+        }
         if !self.ask.steps.contains(&at) {
             return Choice::Leave;
         }

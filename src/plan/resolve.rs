@@ -105,14 +105,18 @@ impl<'a, 's> Resolver<'a, 's> {
         }
     }
 
-    /// Which step publishes which table; the project has said already where two publish one.
+    /// Which step publishes which table; the project has said already where two publish one. A source is published only
+    /// by a step that keeps its contract: until the step has run, the source's rows stand in for the result.
     fn published(&mut self) {
         for job in self.scope.jobs {
             for step in job.steps.values() {
                 let Some(table) = &step.publish else { continue };
-                if self.scope.sources.contains_key(&table.value) {
-                    let message = format!("`{}` is a source, which no step can publish", table.value.lower());
-                    self.problems.push(Diagnostic::error("publish-source", message).at(table.span.clone()));
+                if self.scope.sources.get(&table.value).is_some_and(|columns| !promises(step, columns)) {
+                    let message =
+                        format!("`{}` is a source, and this step does not promise its columns", table.value.lower());
+                    let hint = "publish another table, or list the columns of its contract under `columns`";
+                    let problem = Diagnostic::error("publish-source", message).at(table.span.clone());
+                    self.problems.push(problem.hint(hint));
                 }
                 self.publishers.entry(table.value.clone()).or_insert((job, step));
             }
@@ -349,6 +353,14 @@ fn patience(step: &Step) -> Patience {
         Some(retry) => Patience { attempts: retry.max + 1, backoff: retry.backoff, ..usual },
         None => usual,
     }
+}
+
+/// Whether a step promises all these columns.
+fn promises(step: &Step, columns: &[Column]) -> bool {
+    columns.iter().all(|column| {
+        let own = step.columns.iter().find(|own| own.name.value == column.name);
+        own.and_then(|own| own.column_type.as_ref()).is_some_and(|promised| promised.value.accepts(column.sql_type))
+    })
 }
 
 /// The promised columns as one line, for the step's definition.

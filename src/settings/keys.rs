@@ -97,8 +97,8 @@ static LOCATION: Record = Record::new(
             .example("s3://bucket/users/*.parquet"),
         Key::new(
             "format",
-            Shape::Word(&["csv", "parquet", "jsonl"]),
-            "What the rows are written as; by default what the path ends in.",
+            Shape::Word(&["csv", "parquet", "jsonl", "files"]),
+            "What the rows are written as; by default what the path ends in. `files`: each file is a row, its `name` and its `content`.",
         ),
         Key::new("delimiter", Shape::Text, "What divides the values of a CSV line; by default a comma.").example("';'"),
         Key::new("header", Shape::Boolean, "Whether the first line of a CSV file names the columns; by default true."),

@@ -137,12 +137,13 @@ fn location(root: &Path, node: &Node, problems: &mut Vec<Diagnostic>) -> Option<
         Some("csv") => Some(Format::Csv),
         Some("parquet") => Some(Format::Parquet),
         Some("jsonl") => Some(Format::JsonLines),
+        Some("files") => Some(Format::Files),
         _ => Format::of(path),
     };
     let Some(format) = format else {
         let message = format!("`{path}` does not say what its rows are written as");
         let diagnostic = Diagnostic::error("wrong-value", message).at(node.span.clone());
-        problems.push(diagnostic.hint("write `{path: …, format: parquet}`, or `csv`, or `jsonl`"));
+        problems.push(diagnostic.hint("write `{path: …, format: parquet}`, or `csv`, `jsonl` or `files`"));
         return None;
     };
     let delimiter = node.get("delimiter").and_then(Node::text).unwrap_or(",");

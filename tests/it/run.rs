@@ -54,6 +54,19 @@ fn changed_sql_runs_the_step_and_what_follows_from_it() {
 }
 
 #[test]
+fn a_changed_parameter_of_a_transform_runs_it() {
+    let step = |top: u32| {
+        format!(
+            "  best:\n    publish: mart.best\n    rank:\n      input: raw.orders\n      score: id\n      top: {top}\n"
+        )
+    };
+    let project = shop().job("best", &step(1));
+    assert_eq!(project.pipe("run best").code, 0);
+    project.write("pipelines/best.yaml", &format!("job: best\nsteps:\n{}", step(2)));
+    assert_eq!(project.pipe("plan best").out, "run   best.best  changed SQL\n1 to run, 0 unchanged\n");
+}
+
+#[test]
 fn a_changed_source_is_named_as_the_reason() {
     let project = shop();
     assert_eq!(project.pipe("run shop").code, 0);
@@ -122,11 +135,18 @@ fn a_missing_column_stops_the_run_before_it_starts() {
 #[test]
 fn jobs_read_each_others_tables() {
     let project = shop().job("later", "  best:\n    sql: select * from mart.big\n    publish: mart.best\n");
-    let alone = project.pipe("run later");
-    assert_eq!(alone.code, 2, "{}", alone.err);
-    assert!(alone.err.contains("has not been published yet"), "{}", alone.err);
     assert_eq!(project.pipe("run --all").code, 0);
     assert_eq!(project.rows("mart.best"), ["ann"]);
+    assert_eq!(project.pipe("run later").err.trim(), "nothing to do: 1 unchanged");
+}
+
+#[test]
+fn a_table_of_another_job_that_is_not_there_yet_is_built_first() {
+    let project = shop().job("later", "  best:\n    sql: select * from mart.big\n    publish: mart.best\n");
+    let alone = project.pipe("run later");
+    assert_eq!(alone.code, 0, "{}", alone.err);
+    assert_eq!(project.rows("mart.best"), ["ann"]);
+    assert_eq!(project.rows("mart.big"), ["ann"]);
     assert_eq!(project.pipe("run later").err.trim(), "nothing to do: 1 unchanged");
 }
 
@@ -181,4 +201,48 @@ fn history_graph_lineage_and_sql_can_be_asked_for() {
     );
     let sql = project.pipe("render shop big");
     assert_eq!(sql.out, "select customer from per_customer where total > 5\n");
+}
+
+#[test]
+fn whole_files_are_rows_of_a_source() {
+    let project = Project::new()
+        .file(
+            "pipe.yaml",
+            "targets:\n  local: {backend: datafusion, tables: {raw.note: {path: notes/, format: files}}}\n",
+        )
+        .file("schemas/raw.yaml", "schema: raw\ntables:\n  note: {columns: {name: varchar, content: binary}}\n")
+        .file("notes/b.txt", "two words")
+        .file("notes/a.txt", "one")
+        .job("notes", "  notes:\n    sql: select name, to_varchar(content, 'utf-8') as text from raw.note order by name\n    publish: mart.notes\n");
+    let ran = project.pipe("run notes");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(project.rows("mart.notes"), ["a.txt|one", "b.txt|two words"]);
+    project.write("schemas/raw.yaml", "schema: raw\ntables:\n  note: {columns: {name: varchar, size: number}}\n");
+    project.write(
+        "pipelines/notes.yaml",
+        "job: notes\nsteps:\n  notes: {sql: select size from raw.note, publish: mart.notes}\n",
+    );
+    let ran = project.pipe("run notes");
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(ran.err.contains("has `name` VARCHAR and `content` BINARY, and no `size`"), "{}", ran.err);
+}
+
+#[test]
+fn a_sound_that_cannot_be_decoded_is_named() {
+    let step =
+        |more: &str| format!("  sounds:\n    publish: mart.sounds\n    audio: {{input: raw.clip, item: name{more}}}\n");
+    let project = Project::new()
+        .file(
+            "pipe.yaml",
+            "targets:\n  local: {backend: datafusion, tables: {raw.clip: {path: clips/, format: files}}}\n",
+        )
+        .file("schemas/raw.yaml", "schema: raw\ntables:\n  clip: {columns: {name: varchar, content: binary}}\n")
+        .file("clips/a.flac", "no sound at all")
+        .job("sounds", &step(""));
+    let ran = project.pipe("run sounds");
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("the sound of name a.flac cannot be decoded: it is neither WAV nor FLAC"), "{}", ran.err);
+    project.write("pipelines/sounds.yaml", &format!("job: sounds\nsteps:\n{}", step(", on_error: drop")));
+    assert_eq!(project.pipe("run sounds").code, 0);
+    assert!(project.rows("mart.sounds").is_empty());
 }

@@ -86,6 +86,61 @@ TODAY = f"""
 TODAYS = blended(TODAY, dict(bookmarks=0.3, rating=0.2, celebrity_points=0.1, hours_watched=0.2, prime_time=0.2), 20)
 
 
+def per_user(lists, upcoming, top):
+    """Each user's list; what is popular and upcoming fills short ones, after the user's own."""
+    return f"""
+with best as ({lists}), u as ({upcoming}),
+own as (select user_id, program_id, any_value(next_start_at) as next_start_at, sum(share * score) as score, 0 as filled
+  from best join taste_of_audiences using (affinity) group by user_id, program_id),
+popular as (select program_id, max(next_start_at) as next_start_at, max(p.score) as score from ({POPULAR}) p join u using (program_id) group by program_id),
+more as (select user_id, program_id, next_start_at, score, 1 as filled
+  from (select distinct user_id from taste_of_audiences) cross join popular anti join own using (user_id, program_id))
+select user_id, program_id, next_start_at, row_number() over (partition by user_id order by filled, round(score, 12) desc, program_id) as position
+from (select * from own union all select * from more) qualify position <= {top}
+"""
+
+
+REPLAY = f"""
+with available as (
+  select distinct e.id as episode_id, p.id as program_id, case when ref_program_category_id in (1, 2, 8) then 7 else 3 end as max_age
+  from vod v join episode e on e.id = v.episode_id join program p on p.id = e.program_id
+  where video_type = 'REPLAY' and disabled = 0 and withdrawn_at is null and deleted_at is null
+    and available_from <= {DAY} and available_until >= {DAY}
+    and channel_id in (select channel_id from rel_tvbundle_channel r join tvbundle t on t.id = r.tvbundle_id where is_commercialized = 1)
+    and not (ref_program_category_id = 4 and ref_program_kind_id in (36, 43))),
+seen as (
+  select episode_id, sum(duration) / 3600 as hours, datediff('day', min(real_start_at), {DAY}) as age from fact_watch
+  where real_start_at > {DAY} - 7 and real_start_at < {DAY} and duration > 900 and episode_id is not null group by all),
+weights as (select episode_id, program_id, hours * (1 - 0.5 * age / max_age) as weight
+  from available join seen using (episode_id) where age <= max_age),
+pool as (select * from weights qualify row_number() over (order by weight desc, episode_id) <= 150),
+lately as (select * from fact_watch where date_day between {DAY} - 7 and {DAY} - 1),
+audience as (
+  with w as (select user_id, affinity, sum(least(duration, 14400)) as s from lately join daily_prog_affinity using (program_id) group by all)
+  select user_id, affinity, s / sum(s) over (partition by user_id) as share from w where s > 0),
+users as (select distinct user_id from audience union select 0),
+shares as (select user_id, program_id, least(sum(share), 1) as share from audience join daily_prog_affinity using (affinity) group by all),
+taste as (select user_id, program_id, sum(least(duration, 14400)) as s from lately where duration > 0 group by all),
+likes as (select user_id, program_id, s / sum(s) over (partition by user_id) as share from taste),
+near as (
+  select user_id, m.program_id, sum(l.share * m.score) as score from likes l join program_similarity m on m.similar_program_id = l.program_id group by all),
+alike as (select * from near qualify row_number() over (partition by user_id order by score desc, program_id) <= 100),
+known as (
+  select user_id, coalesce(w.episode_id, only_one) as episode_id from fact_watch w
+  left join (select program_id, min(id) as only_one from episode group by program_id having count(*) = 1) using (program_id)
+  where real_start_at < {DAY}),
+scored as (
+  select u.user_id, p.episode_id, p.program_id, weight, 2 * coalesce(s.share, 0) as affinity, least(coalesce(a.score, 0), 1) as alike
+  from users u cross join pool p left join shares s using (user_id, program_id) left join alike a using (user_id, program_id)
+  anti join known k on k.user_id = u.user_id and k.episode_id = p.episode_id),
+rated as (
+  select *, weight * (1 + affinity + alike) as rating,
+    case when affinity = 0 and alike = 0 then 'top_replay' when affinity >= alike then 'affinity' else 'similar' end as reco_origin from scored),
+capped as (select * from rated qualify row_number() over (partition by user_id, program_id order by rating desc, episode_id) <= 2)
+select user_id, row_number() over (partition by user_id order by rating desc, episode_id) as position, episode_id, program_id, reco_origin, rating
+from capped qualify position <= 50
+"""
+
 AUDIENCE = f"""
 with one as (select program_id, min(id) as only_one from episode group by program_id having count(*) = 1),
 b as (
@@ -133,7 +188,10 @@ select *, row_number() over (partition by user_id order by people_followed desc,
 CASES = [
     ("popular", "ml.popular_recommendations", "affinity, position", "program_id, title, hours_watched, bookmarks, score", POPULAR),
     ("this_week", "ml.this_week_recommendations", "affinity, position", "program_id, title, next_start_at, bookmarks, rating, celebrity_points, hours_watched, score", WEEK),
+    ("this_week", "ml.this_week_user_recommendations", "user_id, position", "program_id, next_start_at", per_user(WEEK, f"select program_id, min(start_at) as next_start_at from broadcast where channel_id in ({FREE}) and start_at >= {DAY} and start_at < {DAY} + 7 group by all", 30)),
     ("this_day", "ml.this_day_recommendations", "affinity, position", "program_id, channel_id, next_start_at, prime_time, score", TODAYS),
+    ("this_day", "ml.this_day_user_recommendations", "user_id, position", "program_id, next_start_at", per_user(TODAYS, TODAY, 20)),
+    ("replay", "ml.user_replay_recommendations_history", "user_id, position", "episode_id, program_id, reco_origin, rating", REPLAY),
     ("fact_audience", "dw.fact_audience", "date_day, channel_id, start_at, asset_type", "program_id, episode_id, reach, minutes_watched, average_minute_audience, share_of_viewing, engaged_viewers", AUDIENCE),
     ("personality", "ml.personality_program_recommendations", "user_id, position", "program_id, next_start_at, people_followed", PEOPLE),
 ]
@@ -176,6 +234,8 @@ def main():
         db.execute(f"set file_search_path = '{folder}'; set timezone = 'UTC'")
         for path in sorted((Path(folder) / "samples").glob("*/*.csv")):
             db.execute(f"create table {path.stem} as select * from read_csv('{path}', header = true, sample_size = -1)")
+        if any(case[0] == "replay" for case in cases):
+            db.execute("create table program_similarity as from read_parquet('.pipe/warehouse/ml/program_similarity/*.parquet')")
         db.execute(MACROS)
         for job, table, key, rest, query in cases:
             rows, count, wrong = compare(db, table, key, rest, query)

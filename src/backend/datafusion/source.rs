@@ -13,6 +13,9 @@ mod text;
 /// Rows of Parquet.
 mod columnar;
 
+/// Whole files as rows.
+mod whole;
+
 /// Sources that are opened when they are read.
 mod lazy;
 
@@ -54,7 +57,10 @@ impl Source {
         let written = written.strip_prefix("file://").unwrap_or(written);
         let files = if written.ends_with('/') {
             let mut files = listed(Path::new(written))?;
-            files.retain(|path| Format::of(&path.to_string_lossy()) == Some(self.location.format));
+            files.retain(|path| match self.location.format {
+                Format::Files => path.is_file(),
+                format => Format::of(&path.to_string_lossy()) == Some(format),
+            });
             files
         } else if written.contains('*') {
             matching(written)?
@@ -87,6 +93,7 @@ impl Source {
         match self.location.format {
             Format::Parquet => columnar::provider(&files, &self.columns, &schema, state).await,
             Format::Csv | Format::JsonLines => Ok(text::provider(&self.location, files, &self.columns, &schema)),
+            Format::Files => Ok(whole::provider(files, &schema)),
         }
     }
 
@@ -95,6 +102,7 @@ impl Source {
         self.files(name)?.iter().try_for_each(|path| match self.location.format {
             Format::Parquet => columnar::check(path, &self.columns),
             Format::Csv | Format::JsonLines => text::check(&self.location, path, &self.columns),
+            Format::Files => whole::check(path, &self.columns),
         })
     }
 }

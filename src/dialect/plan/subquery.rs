@@ -25,7 +25,7 @@ impl<'a> Binder<'a> {
 
     pub(super) fn exists(&mut self, query: &Query, negated: bool, scope: &Scope<'_>) -> Bound<Expr> {
         let rows = self.query(query, scope.env, Some(scope))?;
-        Ok(Expr::Exists(Exists::new(subquery(rows.plan), negated)))
+        Ok(Expr::Exists(Exists::new(subquery(existence(rows.plan)), negated)))
     }
 
     pub(super) fn in_subquery(
@@ -148,6 +148,15 @@ impl<'a> Binder<'a> {
         }
         let message = format!("a subquery in an expression gives one column, this one {}", rows.headers.len());
         Err(self.report(Diagnostic::error("column-count", message).at(span)))
+    }
+}
+
+/// The same number of rows without the select list, which EXISTS does not look at. It must go, since the optimiser adds
+/// the outer query's columns to it, and they may have the names of columns that are there.
+fn existence(plan: LogicalPlan) -> LogicalPlan {
+    match plan {
+        LogicalPlan::Projection(projection) => existence(Arc::unwrap_or_clone(projection.input)),
+        other => other,
     }
 }
 
