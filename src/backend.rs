@@ -32,6 +32,12 @@ pub trait Backend: Send + Sync {
 
     /// Forgets the step's result, when its last reader is done or when it will not be published.
     async fn discard(&self, step: &StepId) -> Result<(), BackendError>;
+
+    /// Leaves a finished result, which this run does not come to publish, to one that takes up where this one ended. A
+    /// backend that cannot do so forgets it.
+    async fn leave(&self, step: &StepId) -> Result<(), BackendError> {
+        self.discard(step).await
+    }
 }
 
 /// One try at a step.

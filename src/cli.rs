@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::diagnostic::Diagnostic;
 use crate::report::snippet;
 
+mod clean;
 mod completions;
 mod doctor;
 mod graph;
@@ -20,6 +21,7 @@ mod loaded;
 mod new;
 mod plan;
 mod render;
+mod rollback;
 mod run;
 mod runs;
 mod schema;
@@ -169,6 +171,10 @@ enum Command {
     Lineage(lineage::Lineage),
     /// List past runs, or show one whole
     Runs(runs::Runs),
+    /// Publish tables again as an earlier run left them
+    Rollback(rollback::Rollback),
+    /// Remove what is not kept any more
+    Clean(clean::Clean),
     /// Run Snowflake SQL on the target, or on an empty in-memory warehouse
     Sql(sql::Sql),
     /// Make a new project, with a small job that runs at once
@@ -194,6 +200,8 @@ impl Command {
             Self::Graph(command) => command.run(globals),
             Self::Lineage(command) => command.run(globals),
             Self::Runs(command) => command.run(globals),
+            Self::Rollback(command) => command.run(globals),
+            Self::Clean(command) => command.run(globals),
             Self::Sql(command) => command.run(globals),
             Self::Init(command) => command.run(),
             Self::New(command) => command.run(globals),
@@ -269,10 +277,13 @@ fn show(outcome: &Outcome, globals: &Globals) {
     };
 }
 
-/// Runs a future on a new runtime whose threads have room for the planner's recursion.
+/// Runs a future on a new runtime whose threads have room for the planner's recursion. Work that it gave up, such as a
+/// kernel that was computing when the run was stopped, is not waited for.
 fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build()?;
-    Ok(runtime.block_on(future))
+    let done = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 /// Writes data to standard output; a reader that went away is no error.

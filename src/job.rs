@@ -93,6 +93,8 @@ pub struct Step {
     pub retry: Option<Retry>,
     /// How long one try may take.
     pub timeout: Option<Duration>,
+    /// What its failure means.
+    pub on_error: OnError,
     /// Whether it is part of the run: false where `when` says so.
     pub included: bool,
     /// `publish` as written, while it waits for variables to be filled in.
@@ -121,6 +123,20 @@ pub enum Materialization {
     /// Its rows.
     #[default]
     Table,
+}
+
+/// What the failure of a step means for the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnError {
+    /// What follows from it is skipped, and its job publishes nothing.
+    #[default]
+    SkipDownstream,
+    /// What follows from it is skipped, and its job publishes the rest.
+    Continue,
+    /// What follows from it goes on with the table that it published before, and its job publishes the rest.
+    KeepLast,
+    /// No other step is started, and no job publishes any more.
+    Fail,
 }
 
 /// A column that a step promises.

@@ -22,6 +22,9 @@ pub mod lineage;
 /// Which steps a run is about.
 pub mod select;
 
+/// Views as texts that stand alone.
+pub mod view;
+
 /// What must run, and why.
 pub mod decide;
 
@@ -31,7 +34,7 @@ pub mod bind;
 use std::collections::HashMap;
 use std::fmt;
 
-pub use bind::{bind, check, schema_of};
+pub use bind::{bind, bind_steps, check, schema_of};
 pub use dag::{Dag, Node};
 pub use fingerprint::{Fingerprint, Hash};
 pub use resolve::{Contracts, Resolved, Scope, resolve};

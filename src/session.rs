@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use datafusion::execution::runtime_env::RuntimeEnv;
 use sqlparser::ast;
 
 use crate::dialect::command::{Command, ScriptStatement};
@@ -76,6 +77,8 @@ pub struct Session {
     variables: BTreeMap<String, ast::Expr>,
     last: Option<Rows>,
     store: Store,
+    /// What execution may use; without limits where it is none.
+    runtime: Option<Arc<RuntimeEnv>>,
 }
 
 impl Session {
@@ -103,7 +106,15 @@ impl Session {
             variables: BTreeMap::new(),
             last: None,
             store,
+            runtime: None,
         }
+    }
+
+    /// The same within limits of memory, above which it spills or a statement fails.
+    #[must_use]
+    pub fn within(mut self, runtime: Arc<RuntimeEnv>) -> Self {
+        self.runtime = Some(runtime);
+        self
     }
 
     /// The parameters as they stand.

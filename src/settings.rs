@@ -233,6 +233,31 @@ impl Settings {
     }
 }
 
+/// Bytes of memory where there is no project to say how many.
+pub fn memory_limit(flag: Option<&str>, environment: &Environment) -> Result<u64, Vec<Diagnostic>> {
+    let mut problems = Vec::new();
+    let bytes = limit(flag, environment, None, &mut problems);
+    if problems.is_empty() { Ok(bytes) } else { Err(problems) }
+}
+
+fn limit(
+    flag: Option<&str>,
+    environment: &Environment,
+    written: Option<keys::Memory>,
+    problems: &mut Vec<Diagnostic>,
+) -> u64 {
+    let usual = keys::Memory::Percent(70.0);
+    let Some(text) = flag.or_else(|| environment.get("PIPE_MEMORY_LIMIT")) else {
+        return written.unwrap_or(usual).bytes();
+    };
+    let limit = keys::memory(text);
+    if limit.is_none() {
+        let message = format!("`{text}` is not an amount of memory");
+        problems.push(Diagnostic::error("wrong-value", message).hint("write it like `8GB` or `70%`"));
+    }
+    limit.unwrap_or(usual).bytes()
+}
+
 fn no_project(message: &str) -> Diagnostic {
     Diagnostic::error("no-project", message)
 }
@@ -262,16 +287,7 @@ fn resolve(
             problems,
         )
     });
-    let limit = flags.memory_limit.clone().or_else(|| environment.get("PIPE_MEMORY_LIMIT").map(str::to_owned));
-    let limit = match limit.as_deref().map(|text| (text, keys::memory(text))) {
-        Some((text, None)) => {
-            let message = format!("`{text}` is not an amount of memory");
-            problems.push(Diagnostic::error("wrong-value", message).hint("write it like `8GB` or `70%`"));
-            None
-        }
-        Some((_, limit)) => limit,
-        None => written.memory_limit,
-    };
+    let memory_limit = limit(flags.memory_limit.as_deref(), environment, written.memory_limit, problems);
     let secrets = match environment.get("PIPE_SECRETS") {
         Some("env") => SecretsProvider::Environment,
         Some("ssm") => match &written.secrets {
@@ -294,7 +310,7 @@ fn resolve(
         date: date.map(|date| date.in_zone(&timezone)),
         timezone,
         jobs: jobs.or(written.jobs).unwrap_or(cores),
-        memory_limit: limit.unwrap_or(keys::Memory::Percent(70.0)).bytes(),
+        memory_limit,
         kept_sets: written.kept_sets.unwrap_or(5),
         kept_days: written.kept_days.unwrap_or(400),
         secrets,

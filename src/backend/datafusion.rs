@@ -26,7 +26,7 @@ use datafusion::common::DataFusionError;
 use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
@@ -36,7 +36,7 @@ use crate::dialect::Dialect;
 use crate::dialect::session::SessionParameters;
 use crate::name::{Name, TableName};
 use crate::opaque::Opaque;
-use crate::plan::{Hash, InputTable, Origin, PlannedStep, Query, StepId, Work, step::columns_text};
+use crate::plan::{InputTable, Origin, PlannedStep, Query, StepId, Work};
 use crate::warehouse::{self, Change, Reservation, Snapshot, Staged, StoredColumn, Warehouse};
 pub(crate) use shared::fitted;
 use source::{Marks, Sources};
@@ -56,6 +56,13 @@ impl LocalTables {
         Ok(Self { warehouse, sources, marks: Marks::open(&home.join("sources.json")) })
     }
 
+    /// The same, keeping this many sets of tables.
+    #[must_use]
+    pub fn keeping(mut self, sets: usize) -> Self {
+        self.warehouse = self.warehouse.keeping(sets);
+        self
+    }
+
     /// The warehouse.
     pub fn warehouse(&self) -> &Warehouse {
         &self.warehouse
@@ -70,18 +77,20 @@ impl LocalTables {
                 versions.insert(name.clone(), table.version().to_string());
             } else if let Some(source) = self.sources.get(name) {
                 let files = source.files(name)?;
-                let contract = Hash::of([columns_text(&source.columns).as_str()]);
-                versions.insert(name.clone(), format!("{} {contract}", self.marks.of(&files)?));
+                versions.insert(name.clone(), format!("{} {}", self.marks.of(&files)?, source.contract()));
             }
         }
         self.marks.save();
         Ok(versions)
     }
 
-    /// Every problem with the files of these sources that shows without reading them whole.
-    pub fn check(&self, tables: &[TableName]) -> Vec<BackendError> {
+    /// Every problem with the files of these sources, as a session in this time zone reads them: of Parquet what shows
+    /// without reading it whole, of texts every value, unless the file was found to be in order before.
+    pub fn check(&self, tables: &[TableName], zone: &str) -> Vec<BackendError> {
         let sources = tables.iter().filter_map(|name| Some((name, self.sources.get(name)?)));
-        sources.filter_map(|(name, source)| source.check(name).err()).collect()
+        let faults = sources.flat_map(|(name, source)| source.check(name, &self.marks, zone)).collect();
+        self.marks.save();
+        faults
     }
 }
 
@@ -101,6 +110,8 @@ pub struct Limits {
 enum Held {
     /// A query that its readers take over.
     Query(Opaque<LogicalPlan>),
+    /// The same, to be published as a view with this text.
+    View(Opaque<LogicalPlan>, String),
     /// Rows in memory, or spilled.
     Rows(Arc<shared::Shared>),
     /// A table written aside.
@@ -114,6 +125,7 @@ pub struct Embedded {
     zone: String,
     limits: Limits,
     snapshot: RwLock<Snapshot>,
+    run: String,
     reserved: Mutex<Option<Reservation>>,
     held: Mutex<HashMap<StepId, Held>>,
     /// Tables that their steps compute from nothing in this run.
@@ -126,8 +138,30 @@ impl Embedded {
         let zone = SessionParameters::of(dialect.state().config_options()).timezone.clone();
         let snapshot = RwLock::new(tables.warehouse.snapshot().map_err(of_warehouse)?);
         let state = Opaque::new(executing(dialect, &limits)?);
-        let (reserved, held, afresh) = Default::default();
-        Ok(Self { tables, state, zone, limits, snapshot, reserved, held, afresh })
+        let (run, reserved, held, afresh) = Default::default();
+        Ok(Self { tables, state, zone, limits, snapshot, run, reserved, held, afresh })
+    }
+
+    /// The same for a run of this name, which marks what it publishes.
+    #[must_use]
+    pub fn for_run(mut self, run: &str) -> Self {
+        run.clone_into(&mut self.run);
+        self.tables.warehouse = self.tables.warehouse.clone().for_run(run);
+        self
+    }
+
+    /// Takes over what an earlier run finished for the step and did not publish; false where it is not there.
+    pub fn adopt(&self, step: &PlannedStep, run: &str) -> Result<bool, BackendError> {
+        let Some(table) = &step.publish else { return Ok(false) };
+        let adopted = self.tables.warehouse.adopt(table, stored_columns(step), run).map_err(of_warehouse)?;
+        let Some(staged) = adopted else { return Ok(false) };
+        self.staged(step, staged)?;
+        Ok(true)
+    }
+
+    /// Forgets what an earlier run finished and did not publish.
+    pub fn forget(&self, run: &str) {
+        self.tables.warehouse.forget(run);
     }
 
     /// Keeps other runs from publishing these tables until this one is over.
@@ -151,7 +185,7 @@ impl Embedded {
             Origin::Step(step, published) => {
                 let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
                 match (held.get(step), published) {
-                    (Some(Held::Query(plan)), _) => return Ok(swap::Rows::Plan(plan.clone())),
+                    (Some(Held::Query(plan) | Held::View(plan, _)), _) => return Ok(swap::Rows::Plan(plan.clone())),
                     (Some(Held::Rows(rows)), _) => return Ok(swap::Rows::Table(rows.clone())),
                     (Some(Held::Staged(_, provider)), _) => return Ok(swap::Rows::Table(provider.clone())),
                     (None, Some(name)) => name,
@@ -188,6 +222,10 @@ impl Embedded {
         let Some(table) = snapshot.table(name) else {
             return Err(BackendError::author(format!("table `{}` has not been published yet", name.lower())));
         };
+        if table.view().is_some() {
+            let made = "was published as a view by an earlier form of its step; run its job first";
+            return Err(BackendError::author(format!("`{}` {made}", name.lower())));
+        }
         let provider = table.provider(&self.zone).map_err(of_warehouse)?;
         let schema = provider.schema();
         let differs = schema
@@ -204,11 +242,13 @@ impl Embedded {
 
     async fn build_query(&self, step: &PlannedStep, query: &Query, keep: &Keep) -> Result<Built, BackendError> {
         let plan = self.with_rows(&query.plan).await?;
-        if matches!(keep, Keep::Inline | Keep::View(_)) {
-            self.hold(&step.id, Held::Query(plan));
-            return Ok(Built { rows: None });
-        }
-        self.keep(step, self.streams(&plan).await?, keep).await
+        let held = match keep {
+            Keep::Inline => Held::Query(plan),
+            Keep::View(_) => Held::View(plan, step.view_text.clone().unwrap_or_else(|| query.sql.clone())),
+            Keep::Share | Keep::Table(_) => return self.keep(step, self.streams(&plan).await?, keep).await,
+        };
+        self.hold(&step.id, held);
+        Ok(Built { rows: None })
     }
 
     /// Takes the rows of a step as a table written aside, or as batches held for its readers.
@@ -229,6 +269,14 @@ impl Embedded {
         }
     }
 
+    /// What was taken over for the step, before it is tried for the first time.
+    fn adopted(&self, step: &PlannedStep, attempt: &Attempt) -> Option<Built> {
+        match self.held.lock().unwrap_or_else(PoisonError::into_inner).get(&step.id) {
+            Some(Held::Staged(staged, _)) if attempt.number == 1 => Some(Built { rows: Some(staged.rows()) }),
+            _ => None,
+        }
+    }
+
     fn staged(&self, step: &PlannedStep, staged: Staged) -> Result<Built, BackendError> {
         let provider = staged.provider(&self.zone).map_err(of_warehouse)?;
         let built = Built { rows: Some(staged.rows()) };
@@ -240,13 +288,11 @@ impl Embedded {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match held.remove(&step.id)? {
             Held::Staged(staged, _) => Some(Change::Table(*staged)),
-            Held::Query(plan) => {
+            Held::View(_, sql) => {
                 let name = step.publish.clone()?;
-                let sql = step.query()?.sql.clone();
-                held.insert(step.id.clone(), Held::Query(plan));
                 Some(Change::View { name, sql, columns: stored_columns(step), comment: None })
             }
-            Held::Rows(_) => None,
+            Held::Query(_) | Held::Rows(_) => None,
         }
     }
 }
@@ -267,6 +313,9 @@ impl Backend for Embedded {
     }
 
     async fn build(&self, step: &PlannedStep, attempt: &Attempt) -> Result<Built, BackendError> {
+        if let Some(built) = self.adopted(step, attempt) {
+            return Ok(built);
+        }
         if let Some(name) = step.publish.as_ref().filter(|_| attempt.afresh) {
             self.afresh.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
         }
@@ -288,7 +337,7 @@ impl Backend for Embedded {
             return Err(BackendError::author(format!("a result of job `{}` is missing", job.lower())));
         }
         let warehouse = self.tables.warehouse.clone();
-        let run = job.lower();
+        let run = self.run.clone();
         let published = tokio::task::spawn_blocking(move || {
             let set = warehouse.publish(changes, &run)?;
             Ok::<_, warehouse::Error>((set, warehouse.snapshot()?))
@@ -305,6 +354,13 @@ impl Backend for Embedded {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
         Ok(())
     }
+
+    async fn leave(&self, step: &StepId) -> Result<(), BackendError> {
+        if let Some(Held::Staged(staged, _)) = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(step) {
+            staged.leave();
+        }
+        Ok(())
+    }
 }
 
 fn stored_columns(step: &PlannedStep) -> Vec<StoredColumn> {
@@ -315,20 +371,26 @@ fn stored_columns(step: &PlannedStep) -> Vec<StoredColumn> {
 /// The dialect's session under the run's limits.
 fn executing(dialect: &Dialect, limits: &Limits) -> Result<SessionState, BackendError> {
     std::fs::create_dir_all(&limits.spill).map_err(|error| {
-        BackendError::new(
-            Remedy::Resources,
-            format!("cannot make the spill folder `{}`: {error}", limits.spill.display()),
-        )
+        let message = format!("cannot make the spill folder `{}`: {error}", limits.spill.display());
+        BackendError::new(Remedy::Resources, message)
     })?;
-    let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
-    let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory), top);
-    let spill = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![limits.spill.clone()]));
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(spill);
-    let runtime = runtime.build_arc().map_err(failed)?;
+    let runtime = runtime(limits.memory, Some(&limits.spill))?;
     let mut config = dialect.state().config().clone().with_target_partitions(limits.threads.max(1));
     config.options_mut().execution.parquet.pushdown_filters = true;
     let builder = SessionStateBuilder::new_from_existing(dialect.state().clone());
     Ok(builder.with_config(config).with_runtime_env(runtime).build())
+}
+
+/// An environment of so many bytes of memory: what does not fit is spilled into the folder, by default the system's for
+/// temporary files, and what cannot be spilled is an error.
+pub fn runtime(memory: usize, spill: Option<&Path>) -> Result<Arc<RuntimeEnv>, BackendError> {
+    let top = std::num::NonZeroUsize::new(3).unwrap_or(std::num::NonZeroUsize::MIN);
+    let pool = TrackConsumersPool::new(FairSpillPool::new(memory), top);
+    let mode =
+        spill.map_or(DiskManagerMode::OsTmpDirectory, |folder| DiskManagerMode::Directories(vec![folder.into()]));
+    let disk = DiskManagerBuilder::default().with_mode(mode);
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk);
+    runtime.build_arc().map_err(failed)
 }
 
 fn of_warehouse(error: warehouse::Error) -> BackendError {
@@ -351,11 +413,22 @@ pub(crate) fn failed(error: DataFusionError) -> BackendError {
         _ => Remedy::Author,
     };
     let text = error.find_root().strip_backtrace();
-    let prefixes = ["Execution error: ", "Arrow error: ", "Compute error: ", "Cast error: ", "External error: "];
+    let prefixes = [
+        "Execution error: ",
+        "Parquet error: ",
+        "Arrow error: ",
+        "Compute error: ",
+        "Cast error: ",
+        "External error: ",
+        "External: ",
+        "Error evaluating filter predicate: ",
+    ];
     let mut text = text.as_str();
     while let Some(rest) = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix)) {
         text = rest;
     }
+    // A filter inside the reader of Parquet tells its error in the form of a program.
+    let text = text.strip_prefix("Execution(\"").and_then(|rest| rest.strip_suffix("\")")).unwrap_or(text);
     BackendError::new(remedy, text)
 }
 

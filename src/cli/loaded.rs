@@ -1,5 +1,6 @@
 //! What commands on jobs start from: settings and project read, jobs expanded, names resolved, steps bound. It runs nothing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -145,6 +146,18 @@ impl Loaded {
     pub(super) fn bound(&self, wanted: &[Name]) -> Result<(Plan, Vec<Diagnostic>), Outcome> {
         let (resolved, problems) = self.resolve(wanted);
         self.bind(resolved, problems)
+    }
+
+    /// Binds these steps and what they read; the warnings, or everything that is wrong.
+    pub(super) fn bind_steps(
+        &self,
+        resolved: Resolved<'_>,
+        mut problems: Vec<Diagnostic>,
+        steps: &BTreeSet<usize>,
+    ) -> Result<(Plan, Vec<Diagnostic>), Outcome> {
+        let (plan, more) = plan::bind_steps(resolved, &self.dialect(), &self.contracts, steps);
+        problems.extend(more);
+        if has_errors(&problems) { Err(Outcome::Wrong(problems)) } else { Ok((plan, problems)) }
     }
 
     /// Binds what is resolved; the warnings, or everything that is wrong.

@@ -16,7 +16,7 @@ use crate::ledger::{Ledger, LedgerError, RunRecord, Status};
 use crate::name::{Name, TableName};
 use crate::plan::decide::{Ask, Choice, Choices, MadeFrom, Reason, State, decide};
 use crate::plan::select::{Known, select};
-use crate::plan::{Origin, Plan};
+use crate::plan::{Fingerprint, Origin, Plan, StepId};
 use crate::report::{Reporter, Style, reporter};
 use crate::run::{self, Decision, Event, Run as Execution, RunResults, keeps, run_id};
 use crate::settings::{Flags, Moment, instant};
@@ -28,6 +28,8 @@ use crate::settings::{Flags, Moment, instant};
   pipe run this_week --select +candidates,tag:daily
   pipe run --all --date 2026-11-01
   pipe run this_week --from 2026-10-01 --to 2026-10-31
+
+`--resume` computes again only what the last run did not finish, and what has changed since.
 
 Exit codes: 0 done, 1 a step or test failed, 2 the input is wrong and nothing was run, 130 interrupted.")]
 pub(super) struct Run {
@@ -89,10 +91,13 @@ impl Run {
         let flags = Flags { jobs: self.jobs_at_once, memory_limit: self.memory_limit.clone(), ..Flags::default() };
         let mut loaded = Loaded::read(globals, &self.meaning, flags)?;
         let wanted = loaded.wanted(if self.all { &[] } else { &self.jobs })?;
-        if self.resume {
-            loaded = self.resumed(loaded, &wanted)?;
+        let last = if self.resume { Some(last_run(&loaded, &wanted)?) } else { None };
+        if let Some(last) = &last {
+            loaded = loaded.on(last.clock);
         }
-        let (Some(from), Some(to)) = (self.from, self.to) else { return self.once(globals, &loaded, &wanted) };
+        let (Some(from), Some(to)) = (self.from, self.to) else {
+            return self.once(globals, &loaded, &wanted, last.as_ref());
+        };
         let zone = loaded.settings.timezone.clone();
         let to = to.in_zone(&zone);
         if to < from.in_zone(&zone) {
@@ -101,7 +106,7 @@ impl Run {
         let days = (0..).map_while(|days| from.after_days(days)).map(|day| day.in_zone(&zone));
         for day in days.take_while(|day| *day <= to) {
             loaded = loaded.on(day);
-            match self.once(globals, &loaded, &wanted)? {
+            match self.once(globals, &loaded, &wanted, None)? {
                 Outcome::Done => {}
                 other => return Ok(other),
             }
@@ -109,29 +114,29 @@ impl Run {
         Ok(Outcome::Done)
     }
 
-    /// The project as of the run that is taken up again.
-    fn resumed(&self, loaded: Loaded, wanted: &[Name]) -> Result<Loaded, Outcome> {
-        let ledger = Ledger::open_existing(&loaded.local()?.ledger()).map_err(broken)?;
-        let last = match (&ledger, wanted.first()) {
-            (Some(ledger), Some(job)) => ledger.last_run(job).map_err(broken)?,
-            _ => None,
-        };
-        match last {
-            Some(last) => Ok(loaded.on(last.clock)),
-            None => Err(Outcome::Wrong(vec![Diagnostic::error("no-run", "there is no earlier run to resume")])),
-        }
-    }
-
-    fn once(&self, globals: &Globals, loaded: &Loaded, wanted: &[Name]) -> Result<Outcome, Outcome> {
+    /// One run; with `last`, one that takes up where that run ended.
+    fn once(
+        &self,
+        globals: &Globals,
+        loaded: &Loaded,
+        wanted: &[Name],
+        last: Option<&RunRecord>,
+    ) -> Result<Outcome, Outcome> {
         let (resolved, problems) = loaded.resolve(wanted);
         if has_errors(&problems) {
             return Err(loaded.bind(resolved, problems).err().unwrap_or(Outcome::Failed));
         }
         let local = loaded.local()?;
         let tables = LocalTables::open(&local.state, sources(loaded)).map_err(failed)?;
+        let tables = tables.keeping(loaded.settings.kept_sets);
         let mut ledger = Ledger::open(&local.ledger()).map_err(broken)?;
-        let state = state(loaded, &resolved.plan, resolved.volatile(), &tables, &ledger)?;
-        let asked = asked(&resolved.plan, wanted, self.selection(), self.full_refresh, &state)?;
+        let mut state = state(loaded, &resolved.plan, resolved.volatile(), &tables, &ledger)?;
+        if let Some(last) = last {
+            state.finished = finished(&resolved.plan, last, &tables, &ledger)?;
+        }
+        let selection = last.map_or(self.select.as_deref(), |last| last.select.as_deref());
+        let asked = asked(&resolved.plan, wanted, selection, self.full_refresh, &state)?;
+        let asked = Ask { unfinished: last.is_some(), ..asked };
         let choices = decide(&resolved.plan, &asked, &state);
         let mut reporter = reporter(match self.format {
             Format::Json => Style::Json,
@@ -139,44 +144,41 @@ impl Run {
                 Style::Text { quiet: globals.quiet, verbose: globals.verbose, color: globals.color.on_stderr() }
             }
         });
-        let something = choices.choices.iter().any(|choice| matches!(choice, Choice::Run(_)));
-        let plan = if something {
-            let (plan, warnings) = loaded.bind(resolved, problems)?;
-            reporter.diagnostics(&warnings);
-            plan
-        } else {
-            resolved.plan
-        };
+        let runs = choices.choices.iter().enumerate().filter(|(_, choice)| matches!(choice, Choice::Run(_)));
+        let (plan, warnings) = loaded.bind_steps(resolved, problems, &runs.map(|(at, _)| at).collect())?;
+        reporter.diagnostics(&warnings);
         if !choices.problems.is_empty() {
             return Err(Outcome::Wrong(choices.problems));
         }
         if self.dry_run {
             return super::print(&super::plan::text(&plan, &choices)).map(|()| Outcome::Done).map_err(Outcome::from);
         }
-        let unreadable = tables.check(&read_by(&plan, &choices));
+        let unreadable = tables.check(&read_by(&plan, &choices), &loaded.settings.timezone);
         if !unreadable.is_empty() {
             let wrong = |error: BackendError| Diagnostic::error("unreadable-source", error.message);
             return Err(Outcome::Wrong(unreadable.into_iter().map(wrong).collect()));
         }
+        let adopted = adopted(&choices);
         let decisions = decisions(&plan, choices, self.keep);
-        let record = self.record(loaded, wanted);
+        let record = self.record(loaded, wanted, selection);
         let limits = Limits {
             memory: usize::try_from(loaded.settings.memory_limit).unwrap_or(usize::MAX),
             threads: self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             spill: local.state.join("spill").join(std::process::id().to_string()),
         };
-        let backend = Embedded::new(tables, &loaded.dialect(), limits).map_err(failed)?;
+        let backend = Embedded::new(tables, &loaded.dialect(), limits).map_err(failed)?.for_run(&record.id);
         backend.reserve(&written(&decisions)).map_err(failed)?;
-        let results =
-            execute(plan, decisions, Arc::new(backend), &mut ledger, record, loaded.settings.jobs, &mut *reporter)?;
+        adopt(&backend, &plan, &adopted)?;
+        let backend = Arc::new(backend);
+        let jobs = loaded.settings.jobs;
+        let results = execute(plan, decisions, backend.clone(), &mut ledger, record, jobs, &mut *reporter)?;
+        if let Some(last) = last.filter(|_| results.run.status == Status::Success) {
+            backend.forget(&last.id);
+        }
         Ok(outcome(&results))
     }
 
-    fn selection(&self) -> Option<&str> {
-        if self.resume { Some("failed") } else { self.select.as_deref() }
-    }
-
-    fn record(&self, loaded: &Loaded, wanted: &[Name]) -> RunRecord {
+    fn record(&self, loaded: &Loaded, wanted: &[Name], selection: Option<&str>) -> RunRecord {
         let started = run::now();
         RunRecord {
             id: run_id(started, std::process::id()),
@@ -186,10 +188,62 @@ impl Run {
             jobs: wanted.iter().map(Name::lower).collect(),
             target: loaded.settings.target.name.clone(),
             clock: loaded.clock,
-            select: self.selection().map(str::to_owned),
+            select: selection.map(str::to_owned),
             process: std::process::id(),
         }
     }
+}
+
+/// The run that `--resume` takes up.
+fn last_run(loaded: &Loaded, wanted: &[Name]) -> Result<RunRecord, Outcome> {
+    let ledger = Ledger::open_existing(&loaded.local()?.ledger()).map_err(broken)?;
+    let last = match (&ledger, wanted.first()) {
+        (Some(ledger), Some(job)) => ledger.last_run(job).map_err(broken)?,
+        _ => None,
+    };
+    last.ok_or_else(|| Outcome::Wrong(vec![Diagnostic::error("no-run", "there is no earlier run to resume")]))
+}
+
+/// What a run finished and did not publish, where its rows are still there.
+fn finished(
+    plan: &Plan,
+    run: &RunRecord,
+    tables: &LocalTables,
+    ledger: &Ledger,
+) -> Result<HashMap<StepId, (String, Fingerprint)>, Outcome> {
+    let mut finished = HashMap::new();
+    for step in plan.steps.iter().filter(|step| !step.view) {
+        let Some(table) = &step.publish else { continue };
+        let Some(last) = ledger.last_step(&step.id).map_err(broken)? else { continue };
+        if last.run == run.id
+            && last.status == Status::Success
+            && tables.warehouse().has_unpublished(table, &run.id)
+            && let Some(fingerprint) = last.fingerprint
+        {
+            finished.insert(step.id.clone(), (run.id.clone(), fingerprint));
+        }
+    }
+    Ok(finished)
+}
+
+/// The steps whose rows an earlier run has finished, and that run.
+fn adopted(choices: &Choices) -> Vec<(usize, String)> {
+    let run = |choice: &Choice| match choice {
+        Choice::Run(Reason::Finished(run)) => Some(run.clone()),
+        _ => None,
+    };
+    choices.choices.iter().enumerate().filter_map(|(at, choice)| Some((at, run(choice)?))).collect()
+}
+
+fn adopt(backend: &Embedded, plan: &Plan, adopted: &[(usize, String)]) -> Result<(), Outcome> {
+    for (at, run) in adopted {
+        let step = &plan.steps[*at];
+        if !backend.adopt(step, run).map_err(failed)? {
+            let message = format!("what run {run} finished of `{}` is there no more; run without --resume", step.id);
+            return Err(Outcome::Broken(message));
+        }
+    }
+    Ok(())
 }
 
 fn outcome(results: &RunResults) -> Outcome {
@@ -284,19 +338,12 @@ pub(super) fn state(
             state.made_from.insert(name, made);
         }
     }
-    for job in &plan.jobs {
-        for last in ledger.last_steps(job).map_err(broken)?.into_values() {
-            let record = last.record;
-            match record.status {
-                Status::Failed | Status::Cancelled => drop(state.failed.insert(record.step)),
-                Status::Skipped if record.error.is_some() => drop(state.failed.insert(record.step)),
-                Status::Success => {
-                    if let Some(fingerprint) = record.fingerprint {
-                        state.internal.insert(record.step, fingerprint);
-                    }
-                }
-                _ => {}
-            }
+    for step in &plan.steps {
+        let Some(last) = ledger.last_step(&step.id).map_err(broken)? else { continue };
+        if last.is_unfinished() {
+            state.failed.insert(step.id.clone());
+        } else if let (Status::Success, Some(fingerprint)) = (last.status, last.fingerprint) {
+            state.internal.insert(step.id.clone(), fingerprint);
         }
     }
     Ok(state)
@@ -317,7 +364,7 @@ pub(super) fn asked(
     state: &State,
 ) -> Result<Ask, Outcome> {
     let of_wanted = |at: &usize| wanted.contains(&plan.steps[*at].id.job);
-    let all = Ask { steps: (0..plan.steps.len()).filter(of_wanted).collect(), by_name: false, force };
+    let all = Ask { steps: (0..plan.steps.len()).filter(of_wanted).collect(), force, ..Ask::default() };
     let Some(selection) = selection else { return Ok(all) };
     let mut known = Known::default();
     if selection.contains("changed") {
@@ -334,7 +381,7 @@ pub(super) fn asked(
     let mut steps = select(plan, selection, &known)?;
     steps.retain(of_wanted);
     let by_name = selection.split(',').any(|part| !matches!(part.trim().trim_matches('+'), "changed" | "failed"));
-    Ok(Ask { steps, by_name, force })
+    Ok(Ask { steps, by_name, force, unfinished: false })
 }
 
 /// The tables that what runs reads from outside the run.

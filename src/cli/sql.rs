@@ -7,19 +7,22 @@ use std::sync::Arc;
 use chrono::Utc;
 use clap::{Args, ValueEnum};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::execution::runtime_env::RuntimeEnv;
 
 use super::loaded::{Loaded, Meaning};
-use super::{Globals, Outcome, block_on, print};
+use super::{Globals, Outcome, block_on, print, rollback};
+use crate::backend::datafusion::runtime as limited;
 use crate::diagnostic::Diagnostic;
 use crate::dialect::constructs::{self, Construct};
 use crate::dialect::functions::{self, Fidelity, Function};
 use crate::dialect::session::SessionParameters;
 use crate::dialect::types::SqlType;
 use crate::dialect::{Column, command};
+use crate::ledger::Ledger;
 use crate::name::Name;
 use crate::report::table::{self, Format};
 use crate::session::{self, Failure, Session};
-use crate::settings::{Flags, Moment, instant};
+use crate::settings::{Environment, Flags, Moment, instant, memory_limit};
 use crate::text::SourceFile;
 use crate::warehouse::{self, Warehouse};
 
@@ -41,6 +44,12 @@ pub(super) struct Sql {
     /// The instant that CURRENT_DATE and every other clock function gives: a date or `2026-11-01T10:00:00`, in the session's time zone
     #[arg(long, value_name = "DATE", value_parser = instant)]
     date: Option<Moment>,
+    /// Read the tables as an earlier run left them, by its name or the beginning of it; sources are as they are
+    #[arg(long, value_name = "RUN", conflicts_with = "memory")]
+    as_of: Option<String>,
+    /// Memory that the statements may use, such as `8GB` or `70%`
+    #[arg(long, value_name = "AMOUNT")]
+    memory_limit: Option<String>,
     /// Print every function and construct with how faithful it is to Snowflake's, and run nothing
     #[arg(long, conflicts_with_all = ["statements", "file", "memory"])]
     functions: bool,
@@ -75,7 +84,9 @@ impl Sql {
             return Err(Outcome::Wrong(vec![nothing]));
         }
         let mut session = if self.memory {
-            Session::in_memory(self.date.map_or_else(Utc::now, |date| date.in_zone(session::TIMEZONE)))
+            let now = self.date.map_or_else(Utc::now, |date| date.in_zone(session::TIMEZONE));
+            let limit = memory_limit(self.memory_limit.as_deref(), &Environment::read())?;
+            Session::in_memory(now).within(runtime(limit)?)
         } else {
             self.on_target(globals)?
         };
@@ -95,12 +106,22 @@ impl Sql {
     /// A session over the target's tables and the project's sources.
     fn on_target(&self, globals: &Globals) -> Result<Session, Outcome> {
         let meaning = Meaning { date: self.date, ..Meaning::default() };
-        let loaded = Loaded::read(globals, &meaning, Flags::default())?;
+        let flags = Flags { memory_limit: self.memory_limit.clone(), ..Flags::default() };
+        let loaded = Loaded::read(globals, &meaning, flags)?;
         let broken = |error: warehouse::Error| Outcome::Broken(error.to_string());
         let warehouse = Warehouse::open(&loaded.local()?.warehouse()).map_err(broken)?;
         let warehouse = warehouse.keeping(loaded.settings.kept_sets);
         let (target, zone) = (&loaded.settings.target.name, &loaded.settings.timezone);
-        Ok(Session::local(warehouse, target, &super::run::sources(&loaded), zone, loaded.clock)?)
+        let runtime = runtime(loaded.settings.memory_limit)?;
+        let sources = super::run::sources(&loaded);
+        let session = match &self.as_of {
+            Some(run) => {
+                let snapshot = warehouse.snapshot_of(set_of_run(&loaded, &warehouse, run)?).map_err(broken)?;
+                Session::past(&snapshot, target, &sources, zone, loaded.clock)?
+            }
+            None => Session::local(warehouse, target, &sources, zone, loaded.clock)?,
+        };
+        Ok(session.within(runtime))
     }
 
     fn print(
@@ -183,6 +204,17 @@ fn told(fidelity: Fidelity) -> (&'static str, &'static str) {
         Fidelity::Approximate(how) => ("approximate", how),
         Fidelity::Refused(why) => ("refused", why),
     }
+}
+
+/// An environment of so much memory, which spills into the system's folder of temporary files.
+fn runtime(memory: u64) -> Result<Arc<RuntimeEnv>, Outcome> {
+    let memory = usize::try_from(memory).unwrap_or(usize::MAX);
+    limited(memory, None).map_err(|error| Outcome::Broken(error.to_string()))
+}
+
+fn set_of_run(loaded: &Loaded, warehouse: &Warehouse, run: &str) -> Result<u64, Outcome> {
+    let ledger = Ledger::open(&loaded.local()?.ledger()).map_err(super::run::broken)?;
+    rollback::set_of(warehouse, &rollback::run_named(&ledger, run)?)
 }
 
 fn unreadable(name: &str, error: &io::Error) -> Outcome {

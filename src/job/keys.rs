@@ -110,7 +110,7 @@ static KINDS: [Key; 1 + transform::KINDS.len() + TRANSFERS.len()] = {
     kinds
 };
 
-static STEP_KEYS: [Key; 12] = [
+static STEP_KEYS: [Key; 13] = [
     Key::new("description", Shape::Text, "What the step is for."),
     Key::new(
         "publish",
@@ -146,8 +146,15 @@ static STEP_KEYS: [Key; 12] = [
     Key::new("retry", Shape::Record(&RETRY), "How a try that failed for a passing reason is repeated.")
         .example("{max: 3, backoff: 2s}"),
     Key::new("timeout", Shape::Form(&DURATION), "How long one try may take.").example("10m"),
+    ON_ERROR,
     Key::new("owner", Shape::Text, "Who answers for it."),
 ];
+
+const ON_ERROR: Key = Key::new(
+    "on_error",
+    Shape::Word(&["skip_downstream", "continue", "keep_last", "fail"]),
+    "What a failure means: `skip_downstream` (the default) keeps the job from publishing; `continue` publishes what does not follow from the step; `keep_last` lets its readers go on with the table that it published before; `fail` also starts no other step.",
+);
 
 /// A step.
 pub static STEP: Record = Record::of_kinds("step", &STEP_KEYS, &KINDS);
@@ -162,6 +169,7 @@ pub static JOB: Record = Record::new(
         Key::new("schedule", Shape::Form(&SCHEDULE), "When a scheduler should run it, as five fields of cron.")
             .example("'0 4 * * *'"),
         Key::new("tags", Shape::OneOrMore(&Shape::Scalar), "Words to select its steps by."),
+        Key { description: "What a failure of a step means, where the step itself does not say.", ..ON_ERROR },
         Key::new(
             "vars",
             Shape::Names { noun: "variable", value: &Shape::Any },

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::job::keys::{JOB, STEP, duration};
-use crate::job::{ColumnContract, ColumnType, Items, Job, Materialization, Retry, Step, StepKind, check};
+use crate::job::{ColumnContract, ColumnType, Items, Job, Materialization, OnError, Retry, Step, StepKind, check};
 use crate::name::{Name, TableName, nearest};
 use crate::rule::Test;
 use crate::rule::read::{column_name, tests};
@@ -28,7 +28,8 @@ pub fn parse(file: &SourceFile, files: &Files) -> (Option<Job>, Vec<Diagnostic>)
     if root.map().is_none() {
         return (None, problems);
     }
-    let mut reader = Reader { file, files, problems, job_tags: words(root.get("tags")) };
+    let mut reader =
+        Reader { file, files, problems, job_tags: words(root.get("tags")), job_on_error: root.get("on_error") };
     let job = reader.job(&root);
     (Some(job), reader.problems)
 }
@@ -38,6 +39,7 @@ struct Reader<'a> {
     files: &'a Files,
     problems: Vec<Diagnostic>,
     job_tags: Vec<String>,
+    job_on_error: Option<&'a Node>,
 }
 
 impl Reader<'_> {
@@ -143,7 +145,6 @@ impl Reader<'_> {
             description: text(node, "description"),
             kind,
             materialize: self.materialization(node, publish.is_some() || publish_template.is_some()),
-            publish,
             columns,
             tests: step_tests,
             needs: needs(node),
@@ -153,6 +154,8 @@ impl Reader<'_> {
             tags,
             retry: node.get("retry").and_then(retry),
             timeout: node.get("timeout").and_then(Node::scalar).and_then(duration),
+            on_error: self.on_error(node, publish.is_some() || publish_template.is_some()),
+            publish,
             included: true,
             publish_template,
         })
@@ -202,6 +205,26 @@ impl Reader<'_> {
             self.problems.push(diagnostic.hint("add `publish: schema.table`, or leave `materialize` out"));
         }
         if written.text() == Some("view") { Materialization::View } else { Materialization::Table }
+    }
+
+    fn on_error(&mut self, node: &Node, published: bool) -> OnError {
+        let own = node.get("on_error");
+        let Some(written) = own.or(self.job_on_error) else { return OnError::default() };
+        match written.text() {
+            Some("continue") => OnError::Continue,
+            Some("fail") => OnError::Fail,
+            Some("keep_last") if published => OnError::KeepLast,
+            Some("keep_last") => {
+                if let Some(own) = own {
+                    let message =
+                        "`keep_last` keeps the table that a step published before, and this step publishes none";
+                    let diagnostic = Diagnostic::error("wrong-value", message).at(own.span.clone());
+                    self.problems.push(diagnostic.hint("add `publish: schema.table`, or use `continue`"));
+                }
+                OnError::Continue
+            }
+            _ => OnError::SkipDownstream,
+        }
     }
 
     fn for_each(&mut self, node: &Node) -> Vec<(String, Spanned<Items>)> {

@@ -7,7 +7,8 @@ use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
-use super::record::{Published, RunRecord, StepRecord, TestRecord};
+use super::record::{Published, RunRecord, Status, StepRecord, TestRecord};
+use super::write::is_alive;
 use super::{Ledger, LedgerError};
 use crate::name::Name;
 use crate::plan::{Fingerprint, Hash, StepId};
@@ -26,18 +27,36 @@ pub struct RunSummary {
     pub skipped: u64,
 }
 
-/// How a step went in the latest run that had it.
+/// How a step went in the latest run that had it, as far as what to do next depends on it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastStep {
     /// That run.
     pub run: String,
-    /// What became of it there.
-    pub record: StepRecord,
+    /// How it ended there; pending or running where the run goes on, or where its process died.
+    pub status: Status,
+    /// Whether something went wrong with it or with what it waited for.
+    pub in_error: bool,
+    /// Whether that run goes on.
+    pub goes_on: bool,
+    /// What it was made from.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+impl LastStep {
+    /// Whether it failed, or was not reached.
+    pub fn is_unfinished(&self) -> bool {
+        match self.status {
+            Status::Failed | Status::Cancelled => true,
+            Status::Pending | Status::Running => !self.goes_on,
+            Status::Skipped => self.in_error,
+            Status::Success => false,
+        }
+    }
 }
 
 const RUN: &str = "id, started, finished, status, jobs, target, clock, selection, process";
 const STEP: &str = "job, step, steps.status, reason, steps.started, seconds, rows, attempts, definition, inputs, \
-                    (select text from statements where hash = steps.sql), error, table_name, run";
+                    (select text from statements where hash = steps.sql), error, table_name";
 
 impl Ledger {
     /// What is published under every table name, by that name in lower case.
@@ -89,7 +108,7 @@ impl Ledger {
     /// The steps of one run, with their tests, in the order of its plan.
     pub fn steps_of(&self, run: &str) -> Result<Vec<StepRecord>, LedgerError> {
         let sql = format!("select {STEP} from steps where run = ? order by position");
-        let mut steps = self.list(&sql, params![run], |row| Ok(step(row)?.record))?;
+        let mut steps = self.list(&sql, params![run], step)?;
         for step in &mut steps {
             step.tests = self.tests_of(run, &step.step)?;
         }
@@ -109,14 +128,19 @@ impl Ledger {
         })
     }
 
-    /// How every step of the job went in the latest run that tried it or meant to, by the step's name.
-    pub fn last_steps(&self, job: &Name) -> Result<HashMap<Name, LastStep>, LedgerError> {
-        let sql = format!(
-            "select {STEP} from steps where job = ?1
-               and run = (select max(run) from steps later where later.job = ?1 and later.step = steps.step)"
-        );
-        let steps = self.list(&sql, params![job.lower()], step)?;
-        Ok(steps.into_iter().map(|last| (last.record.step.step.clone(), last)).collect())
+    /// How a step went in the latest run that tried it or meant to.
+    pub fn last_step(&self, id: &StepId) -> Result<Option<LastStep>, LedgerError> {
+        let sql =
+            "select steps.run, steps.status, error is not null, definition, inputs, runs.status = 'running', process
+                   from steps join runs on runs.id = steps.run where job = ? and step = ? order by run desc limit 1";
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.explain(&error))?;
+        let found = statement.query_row(params![id.job.lower(), id.step.lower()], |row| {
+            let (definition, inputs) = (row.get::<_, Option<String>>(3)?, row.get_ref(4)?.as_str_or_null()?);
+            let fingerprint = definition.zip(inputs).map(|(definition, inputs)| fingerprint(definition, inputs));
+            let goes_on = row.get::<_, bool>(5)? && is_alive(row.get(6)?);
+            Ok(LastStep { run: row.get(0)?, status: parsed(row, 1)?, in_error: row.get(2)?, goes_on, fingerprint })
+        });
+        found.optional().map_err(|error| self.explain(&error))
     }
 
     /// The SQL that a step last ran with, and its run.
@@ -160,10 +184,10 @@ fn run(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
     })
 }
 
-fn step(row: &Row<'_>) -> rusqlite::Result<LastStep> {
+fn step(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
     let definition: Option<String> = row.get(8)?;
     let inputs: Option<String> = row.get(9)?;
-    let record = StepRecord {
+    Ok(StepRecord {
         step: step_id(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?),
         status: parsed(row, 2)?,
         reason: row.get(3)?,
@@ -176,8 +200,7 @@ fn step(row: &Row<'_>) -> rusqlite::Result<LastStep> {
         error: row.get(11)?,
         tests: Vec::new(),
         table: row.get(12)?,
-    };
-    Ok(LastStep { run: row.get(13)?, record })
+    })
 }
 
 fn published(row: &Row<'_>) -> rusqlite::Result<Published> {

@@ -62,9 +62,22 @@ fn the_latest_word_on_a_step_counts() -> Result<(), LedgerError> {
         ledger.start(&run(id))?;
         ledger.step(id, 0, &step("orders", status))?;
     }
-    let last = ledger.last_steps(&StepId::new("shop", "orders").job)?;
-    let orders = last.values().next().expect("one step");
-    assert_eq!((orders.run.as_str(), orders.record.status), ("r2", Status::Success));
+    let orders = ledger.last_step(&StepId::new("shop", "orders"))?.expect("it was run");
+    assert_eq!((orders.run.as_str(), orders.status, orders.is_unfinished()), ("r2", Status::Success, false));
+    assert_eq!(ledger.last_step(&StepId::new("shop", "totals"))?, None);
+    Ok(())
+}
+
+#[test]
+fn what_a_dead_process_did_not_reach_is_unfinished() -> Result<(), LedgerError> {
+    let folder = tempdir().expect("a folder");
+    let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite"))?;
+    for (id, process, unfinished) in [("r1", std::process::id(), false), ("r2", u32::MAX, true)] {
+        ledger.start(&RunRecord { process, ..run(id) })?;
+        ledger.step(id, 0, &step("orders", Status::Pending))?;
+        let orders = ledger.last_step(&StepId::new("shop", "orders"))?.expect("it was meant to run");
+        assert_eq!((orders.run.as_str(), orders.is_unfinished()), (id, unfinished));
+    }
     Ok(())
 }
 

@@ -49,16 +49,60 @@ impl Ledger {
         written.map_err(|error| super::explain(&path, &error))
     }
 
-    /// Writes down what is visible now under the names of these tables.
+    /// Writes down what is visible now under the names of these tables, and in which run each was published.
     pub fn published(&mut self, tables: &[Published]) -> Result<(), LedgerError> {
         let path = self.path.clone();
         let written = self.connection.transaction().and_then(|transaction| {
             for table in tables {
                 write_published(&transaction, table)?;
+                let (job, step) = (table.step.job.lower(), table.step.step.lower());
+                let mut update = transaction
+                    .prepare_cached("update steps set table_name = ? where run = ? and job = ? and step = ?")?;
+                update.execute(params![table.table, table.run, job, step])?;
             }
             transaction.commit()
         });
         written.map_err(|error| super::explain(&path, &error))
+    }
+
+    /// Writes down that an earlier state of tables is visible again, each with the version and the run that it is of.
+    pub fn rolled_back(&mut self, tables: &[(String, Option<(String, String)>)]) -> Result<(), LedgerError> {
+        let path = self.path.clone();
+        let written = self.connection.transaction().and_then(|transaction| {
+            for (table, of) in tables {
+                transaction.execute("delete from published where table_name = ?", params![table])?;
+                let Some((version, run)) = of else { continue };
+                transaction.execute(
+                    "insert into published (table_name, job, step, run, at, definition, inputs, version, rows)
+                     select table_name, job, step, run, coalesce(started, 0), definition, inputs, ?, rows from steps
+                     where run = ? and table_name = ? and definition is not null and inputs is not null",
+                    params![version, run, table],
+                )?;
+            }
+            transaction.commit()
+        });
+        written.map_err(|error| super::explain(&path, &error))
+    }
+
+    /// Forgets the runs that started before an instant, except the last one of every job; gives how many.
+    pub fn forget_before(&mut self, at: DateTime<Utc>) -> Result<usize, LedgerError> {
+        let path = self.path.clone();
+        let forgotten = self.connection.transaction().and_then(|transaction| {
+            let old = "select id from runs where started < ?1 and status <> 'running'
+                       and id not in (select max(run) from steps group by job, step)";
+            for table in ["steps", "tests"] {
+                transaction
+                    .execute(&format!("delete from {table} where run in ({old})"), params![at.timestamp_micros()])?;
+            }
+            let runs = transaction
+                .execute(&format!("delete from runs where id in ({old})"), params![at.timestamp_micros()])?;
+            transaction.execute(
+                "delete from statements where hash not in (select sql from steps where sql is not null)",
+                [],
+            )?;
+            transaction.commit().map(|()| runs)
+        });
+        forgotten.map_err(|error| super::explain(&path, &error))
     }
 
     /// Writes down how a run ended.
@@ -85,7 +129,7 @@ impl Ledger {
 }
 
 /// Whether a process goes on, as far as this system tells.
-fn is_alive(process: u32) -> bool {
+pub(super) fn is_alive(process: u32) -> bool {
     let processes = std::path::Path::new("/proc");
     !processes.join("self").exists() || processes.join(process.to_string()).exists()
 }

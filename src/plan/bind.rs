@@ -2,7 +2,7 @@
 //! types are known before any data is. Contracts are held against them. All problems of all steps come at once; a step
 //! whose input failed is not reported again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -24,22 +24,50 @@ use crate::transform::Transform;
 
 /// Binds every step, and gives the plan with the problems found.
 pub fn bind(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (Plan, Vec<Diagnostic>) {
-    bind_all(resolved, dialect, sources, true)
+    bind_those(resolved, dialect, sources, |_| true, |_| true)
+}
+
+/// Binds these steps, and what they read as far as its columns must be known.
+pub fn bind_steps(
+    resolved: Resolved<'_>,
+    dialect: &Dialect,
+    sources: &Contracts,
+    steps: &BTreeSet<usize>,
+) -> (Plan, Vec<Diagnostic>) {
+    let needed = needed(&resolved.plan, steps);
+    bind_those(resolved, dialect, sources, |at| needed.contains(&at), |at| steps.contains(&at))
 }
 
 /// Binds every step to find what is wrong, and lets go of each query once its columns are known.
 pub fn check(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (Plan, Vec<Diagnostic>) {
-    bind_all(resolved, dialect, sources, false)
+    bind_those(resolved, dialect, sources, |_| true, |_| false)
 }
 
-fn bind_all(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts, keep: bool) -> (Plan, Vec<Diagnostic>) {
+/// The steps with all they read, at any distance.
+fn needed(plan: &Plan, steps: &BTreeSet<usize>) -> BTreeSet<usize> {
+    let mut needed = steps.clone();
+    let mut queue: Vec<usize> = steps.iter().copied().collect();
+    while let Some(at) = queue.pop() {
+        let before = plan.steps[at].reads().filter_map(|id| plan.position(id));
+        queue.extend(before.filter(|before| needed.insert(*before)));
+    }
+    needed
+}
+
+fn bind_those(
+    resolved: Resolved<'_>,
+    dialect: &Dialect,
+    sources: &Contracts,
+    is_bound: impl Fn(usize) -> bool,
+    is_kept: impl Fn(usize) -> bool,
+) -> (Plan, Vec<Diagnostic>) {
     let zone = SessionParameters::of(dialect.state().config_options()).timezone.clone();
     let now = SessionParameters::of(dialect.state().config_options()).now;
     let Resolved { mut plan, mut texts, transforms, tests, steps, .. } = resolved;
     let mut binder =
         Binder { dialect, sources, zone, schemas: HashMap::new(), tables: HashMap::new(), problems: Vec::new() };
-    for at in plan.step_order() {
-        let text = texts[at].take();
+    for at in plan.step_order().into_iter().filter(|at| is_bound(*at)) {
+        let (text, keep) = (texts[at].take(), is_kept(at));
         let bound = match (&text, &transforms[at]) {
             (Some(text), _) => binder.step(&plan, at, text, steps[at]),
             (None, Some(transform)) => binder.transform(&plan, at, transform, steps[at], now),
@@ -52,14 +80,18 @@ fn bind_all(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts, keep
             let query = binder.test(&plan.steps[at].tests[place].inputs, test, &bound.columns);
             plan.steps[at].tests[place].query = query.filter(|_| keep);
         }
+        let view_text = (keep && plan.steps[at].view).then(|| super::view::text(&plan, at));
         let step = &mut plan.steps[at];
+        step.view_text = view_text;
         if keep {
             step.work = bound.work;
         }
         step.columns = bound.columns;
         step.schema = bound.schema;
     }
-    (plan, binder.problems)
+    let mut problems = binder.problems;
+    problems.extend(super::view::problems(&plan));
+    (plan, problems)
 }
 
 struct Bound {

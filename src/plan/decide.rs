@@ -1,10 +1,10 @@
 //! What must run, and why: fingerprints of what every step would give now, held against what its table was made from.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::fingerprint::{Clock, ENGINE_VERSION, Fingerprint, Hash, normalise};
 use super::step::{Origin, PlannedStep};
-use super::{Plan, StepId};
+use super::{Plan, StepId, view};
 use crate::diagnostic::Diagnostic;
 use crate::name::TableName;
 
@@ -17,6 +17,8 @@ pub enum Reason {
     Missing,
     /// It failed last time, or was not reached.
     Failed,
+    /// An earlier run, of this name, had finished it and did not come to publish it: the rows are taken over.
+    Finished(String),
     /// Its SQL, contract, tests or parameters are not as they were.
     ChangedSql,
     /// These tables are not as they were.
@@ -37,6 +39,7 @@ impl std::fmt::Display for Reason {
             Self::Forced => f.write_str("forced"),
             Self::Missing => f.write_str("not published yet"),
             Self::Failed => f.write_str("failed last time"),
+            Self::Finished(run) => write!(f, "finished in run {run}"),
             Self::ChangedSql => f.write_str("changed SQL"),
             Self::ChangedInputs(names) => write!(f, "changed input {}", names.join(", ")),
             Self::ChangedOutside => f.write_str("its table was changed by something else"),
@@ -71,6 +74,8 @@ pub struct State {
     pub internal: HashMap<StepId, Fingerprint>,
     /// Steps that failed or were not reached last time.
     pub failed: BTreeSet<StepId>,
+    /// What an earlier run finished and did not publish, with that run's name.
+    pub finished: HashMap<StepId, (String, Fingerprint)>,
     /// Texts of steps' SQL that draw random values.
     pub volatile: BTreeSet<usize>,
     /// The day and the instant of the pinned clock.
@@ -97,6 +102,8 @@ pub struct Ask {
     pub by_name: bool,
     /// Whether all of them run whatever their state.
     pub force: bool,
+    /// Whether those run that failed or were not reached last time, though nothing has changed.
+    pub unfinished: bool,
 }
 
 /// A choice and a fingerprint per step, in the plan's order; and reads of tables that nobody has published.
@@ -117,6 +124,8 @@ pub fn decide(plan: &Plan, ask: &Ask, state: &State) -> Choices {
         ask,
         state,
         pulled: pulled(plan, ask, state),
+        read: plan.steps.iter().flat_map(PlannedStep::reads).collect(),
+        read_by_asked: ask.steps.iter().flat_map(|at| plan.steps[*at].reads()).collect(),
         choices: vec![Choice::Leave; plan.steps.len()],
         fingerprints: vec![Fingerprint::default(); plan.steps.len()],
     };
@@ -127,7 +136,7 @@ pub fn decide(plan: &Plan, ask: &Ask, state: &State) -> Choices {
     }
     let mut problems = Vec::new();
     for &at in order.iter().rev() {
-        if matches!(decider.choices[at], Choice::Run(_)) {
+        if matches!(&decider.choices[at], Choice::Run(reason) if !matches!(reason, Reason::Finished(_))) {
             decider.need(at, &mut problems);
         }
     }
@@ -164,6 +173,8 @@ struct Decider<'a> {
     ask: &'a Ask,
     state: &'a State,
     pulled: BTreeSet<usize>,
+    read: HashSet<&'a StepId>,
+    read_by_asked: HashSet<&'a StepId>,
     choices: Vec<Choice>,
     fingerprints: Vec<Fingerprint>,
 }
@@ -197,13 +208,14 @@ impl Decider<'_> {
                 }
             }
         }
-        let own = self.definition(step);
+        let own = self.definition(at);
         let parts = definitions.iter().flat_map(|(name, definition)| [name.as_str(), definition.as_str()]);
         Fingerprint { definition: Hash::of(std::iter::once(own.as_str()).chain(parts)), inputs }
     }
 
-    fn definition(&self, step: &PlannedStep) -> String {
-        let sql = normalise(step.sql());
+    fn definition(&self, at: usize) -> String {
+        let step = &self.plan.steps[at];
+        let sql = normalise(&if step.view { view::text(self.plan, at) } else { step.sql().to_owned() });
         let (day, instant) = &self.state.clock;
         let clock = match Clock::read_by(&sql).max(step.clock) {
             Clock::Unread => "",
@@ -252,6 +264,11 @@ impl Decider<'_> {
         if self.ask.force {
             return Choice::Run(Reason::Forced);
         }
+        if let Some((run, finished)) = self.state.finished.get(&step.id)
+            && finished == now
+        {
+            return Choice::Run(Reason::Finished(run.clone()));
+        }
         let (made, version) = (self.state.made_from.get(table), self.state.versions.get(table));
         let reason = match (made, version) {
             (_, None) if self.state.failed.contains(&step.id) => Reason::Failed,
@@ -259,6 +276,7 @@ impl Decider<'_> {
             (Some(made), Some(version)) if made.version == *version && made.step == step.id => {
                 match self.difference(at, now, &made.fingerprint, step.view) {
                     Some(reason) => reason,
+                    None if self.ask.unfinished && self.state.failed.contains(&step.id) => Reason::Failed,
                     None => return Choice::Unchanged,
                 }
             }
@@ -269,12 +287,10 @@ impl Decider<'_> {
 
     fn internal(&self, at: usize, now: &Fingerprint) -> Choice {
         let step = &self.plan.steps[at];
-        if self.ask.by_name {
+        if self.ask.by_name && !self.read_by_asked.contains(&step.id) {
             return Choice::Run(if self.ask.force { Reason::Forced } else { Reason::Asked });
         }
-        let is_read =
-            self.plan.steps.iter().any(|reader| reader.id != step.id && reader.reads().any(|id| *id == step.id));
-        if is_read {
+        if self.read.contains(&step.id) {
             return Choice::Unneeded;
         }
         match self.state.internal.get(&step.id) {

@@ -151,6 +151,7 @@ impl<'a, 's> Resolver<'a, 's> {
         planned.view = step.materialize == Materialization::View;
         planned.tags = step.tags.clone();
         planned.patience = patience(step);
+        planned.on_error = step.on_error;
         for need in &step.needs {
             let before = StepId { job: id.job.clone(), step: need.value.clone() };
             self.waits.push((id.clone(), before, Some(need.span.clone())));

@@ -12,6 +12,7 @@ use super::StepId;
 use super::fingerprint::Clock;
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Column;
+use crate::job::OnError;
 use crate::name::TableName;
 use crate::opaque::Opaque;
 use crate::rule::Test;
@@ -179,6 +180,8 @@ pub struct PlannedStep {
     pub publish: Option<TableName>,
     /// Whether what it publishes is a view.
     pub view: bool,
+    /// Where it is a view, its query as a text that stands alone, once bound.
+    pub view_text: Option<String>,
     /// The tests that its result must pass.
     pub tests: Vec<PlannedTest>,
     /// The columns that the author promised, as one line.
@@ -189,6 +192,8 @@ pub struct PlannedStep {
     pub clock: Clock,
     /// How patient a run is with it.
     pub patience: Patience,
+    /// What its failure means.
+    pub on_error: OnError,
     /// Its tags.
     pub tags: Vec<String>,
 }
@@ -205,11 +210,13 @@ impl PlannedStep {
             schema: Arc::new(Schema::empty()),
             publish: None,
             view: false,
+            view_text: None,
             tests: Vec::new(),
             promise: String::new(),
             text: String::new(),
             clock: Clock::Unread,
             patience: Patience::default(),
+            on_error: OnError::default(),
             tags: Vec::new(),
         }
     }

@@ -1,6 +1,9 @@
 //! The scheduler: one loop that owns all state. Steps run as tasks beside it and report back; whatever is ready and
 //! has the longest way to go is started first.
 
+/// What follows from a failure.
+mod failure;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::time::Duration;
@@ -41,6 +44,10 @@ pub(super) struct Schedule<'a> {
     busy: usize,
     published: Vec<String>,
     withheld: Vec<(crate::name::Name, String)>,
+    /// The jobs whose publishing has begun.
+    publishing: BTreeSet<usize>,
+    /// Why no other step is started, once a step failed whose author wants it so.
+    halted: Option<String>,
 }
 
 impl<'a> Schedule<'a> {
@@ -69,6 +76,8 @@ impl<'a> Schedule<'a> {
             busy: 0,
             published: Vec::new(),
             withheld: Vec::new(),
+            publishing: BTreeSet::new(),
+            halted: None,
             run,
         }
     }
@@ -77,7 +86,7 @@ impl<'a> Schedule<'a> {
         self.prepare()?;
         let mut interrupted = false;
         loop {
-            while !interrupted && self.busy < self.run.jobs.max(1) {
+            while !interrupted && self.halted.is_none() && self.busy < self.run.jobs.max(1) {
                 let Some(Ready { node, .. }) = self.ready.pop() else { break };
                 self.start(node)?;
             }
@@ -183,16 +192,23 @@ impl<'a> Schedule<'a> {
         Ok(())
     }
 
-    /// The steps of a job whose results are to become visible.
-    fn to_publish(&self, job: usize) -> Vec<usize> {
+    /// The steps of a job whose results were to become visible.
+    fn written(&self, job: usize) -> Vec<usize> {
         let written =
             |at: &usize| matches!(&self.run.decisions[*at], Decision::Run { keep: Keep::Table(_) | Keep::View(_), .. });
         self.run.plan.steps_of(job).filter(written).collect()
     }
 
+    /// Those of them that have succeeded, where the job publishes: others are missing because their authors let them.
+    fn to_publish(&self, job: usize) -> Vec<usize> {
+        let succeeded = |at: &usize| self.records[*at].as_ref().is_some_and(|step| step.status == Status::Success);
+        self.written(job).into_iter().filter(succeeded).collect()
+    }
+
     fn start_publish(&mut self, job: usize) {
         let (plan, backend, steps) = (self.run.plan.clone(), self.run.backend.clone(), self.to_publish(job));
         self.busy += 1;
+        self.publishing.insert(job);
         self.tasks.spawn(async move {
             if steps.is_empty() {
                 return Report::Published(job, Ok(Vec::new()));
@@ -262,7 +278,7 @@ impl<'a> Schedule<'a> {
             status => {
                 let why =
                     format!("`{}` {}", record.step, if status == Status::Failed { "failed" } else { "was stopped" });
-                self.block(Node::Step(at), &why, status).await?;
+                self.failed(at, why, status).await?;
             }
         }
         Ok(())
@@ -290,48 +306,26 @@ impl<'a> Schedule<'a> {
         }
     }
 
+    async fn leave(&self, step: &StepId) {
+        if let Err(error) = self.run.backend.leave(step).await {
+            tracing::warn!(%step, %error, "its result could not be left for a run that takes up this one");
+        }
+    }
+
     fn release(&mut self, node: Node) {
         for next in self.run.plan.clone().dag.after(node) {
-            if let Some(waits) = self.waits.get_mut(&next) {
-                *waits = waits.saturating_sub(1);
-                if *waits == 0 {
-                    self.waits.remove(&next);
-                    self.push(next);
-                }
-            }
+            self.waited(next);
         }
     }
 
-    /// Everything below the node is skipped, and the jobs that need it publish nothing.
-    async fn block(&mut self, node: Node, why: &str, status: Status) -> Result<(), LedgerError> {
-        let plan = self.run.plan.clone();
-        for below in plan.dag.with_descendants([node]) {
-            if below == node || self.waits.remove(&below).is_none() {
-                continue;
-            }
-            match below {
-                Node::Publish(job) => self.withhold(job, why).await,
-                Node::Step(at) => {
-                    let Some(record) = &mut self.records[at] else { continue };
-                    record.status = if status == Status::Cancelled { Status::Cancelled } else { Status::Skipped };
-                    record.error = Some(why.to_owned());
-                    let record = record.clone();
-                    self.run.ledger.step(&self.run.record.id, at, &record)?;
-                    (self.run.tell)(&Event::StepFinished(Box::new(record)));
-                    self.let_go(at).await;
-                }
-            }
+    /// One of the nodes that this one waits for is done with.
+    fn waited(&mut self, node: Node) {
+        let Some(waits) = self.waits.get_mut(&node) else { return };
+        *waits = waits.saturating_sub(1);
+        if *waits == 0 {
+            self.waits.remove(&node);
+            self.push(node);
         }
-        Ok(())
-    }
-
-    async fn withhold(&mut self, job: usize, why: &str) {
-        if self.to_publish(job).is_empty() {
-            return;
-        }
-        let name = self.run.plan.jobs[job].clone();
-        (self.run.tell)(&Event::JobWithheld { job: name.clone(), reason: why.to_owned() });
-        self.withheld.push((name, why.to_owned()));
     }
 
     async fn publish_done(&mut self, job: usize, done: Result<Vec<String>, BackendError>) -> Result<(), LedgerError> {
@@ -346,7 +340,7 @@ impl<'a> Schedule<'a> {
         };
         let mut published = Vec::new();
         for (at, version) in steps.into_iter().zip(versions) {
-            published.extend(self.publication(at, version)?);
+            published.extend(self.publication(at, version));
         }
         if !published.is_empty() {
             self.run.ledger.published(&published)?;
@@ -358,14 +352,14 @@ impl<'a> Schedule<'a> {
         Ok(())
     }
 
-    fn publication(&mut self, at: usize, version: String) -> Result<Option<Published>, LedgerError> {
+    fn publication(&mut self, at: usize, version: String) -> Option<Published> {
         let (Decision::Run { keep: Keep::Table(table) | Keep::View(table), fingerprint, .. }, Some(record)) =
             (&self.run.decisions[at], &mut self.records[at])
         else {
-            return Ok(None);
+            return None;
         };
         record.table = Some(table.lower());
-        let published = Published {
+        Some(Published {
             table: table.lower(),
             step: record.step.clone(),
             run: self.run.record.id.clone(),
@@ -373,28 +367,30 @@ impl<'a> Schedule<'a> {
             fingerprint: fingerprint.clone(),
             version,
             rows: record.rows,
-        };
-        self.run.ledger.step(&self.run.record.id, at, record)?;
-        Ok(Some(published))
+        })
     }
 
     async fn finish(mut self, interrupted: bool) -> Result<RunResults, LedgerError> {
+        let halted = self.halted.clone().filter(|_| !interrupted);
+        let status = if halted.is_some() { Status::Skipped } else { Status::Cancelled };
         for at in 0..self.records.len() {
             let Some(record) = &mut self.records[at] else { continue };
             if matches!(record.status, Status::Pending | Status::Running) {
-                record.status = Status::Cancelled;
-                record.error = Some("interrupted".to_owned());
+                record.status = status;
+                record.error = Some(halted.clone().unwrap_or_else(|| "interrupted".to_owned()));
                 let record = record.clone();
                 self.run.ledger.step(&self.run.record.id, at, &record)?;
                 (self.run.tell)(&Event::StepFinished(Box::new(record)));
             }
         }
         for job in 0..self.run.plan.jobs.len() {
-            for at in self.to_publish(job) {
-                if self.records[at].as_ref().is_some_and(|record| record.table.is_none()) {
-                    let step = self.run.plan.steps[at].id.clone();
-                    self.discard(&step).await;
-                }
+            if let Some(why) = halted.as_deref().filter(|_| !self.publishing.contains(&job)) {
+                self.withhold(job, why).await;
+            }
+            for at in self.written(job) {
+                let Some(record) = self.records[at].as_ref().filter(|record| record.table.is_none()) else { continue };
+                let (step, finished) = (record.step.clone(), record.status == Status::Success);
+                if finished { self.leave(&step).await } else { self.discard(&step).await }
             }
         }
         let steps: Vec<StepRecord> = self.records.into_iter().flatten().collect();

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::backend::{Attempt, BackendError, Built, Remedy};
+use crate::job::OnError;
 use crate::name::TableName;
 use crate::opaque::Opaque;
 use crate::plan::{Input, Node, Origin, PlannedStep, PlannedTest, Query, Work};
@@ -31,6 +32,8 @@ struct Scripted {
     acts: HashMap<StepId, Vec<Act>>,
     count: i64,
     publish_fails: bool,
+    /// Whether every table was published before.
+    kept: bool,
     log: Mutex<Vec<String>>,
 }
 
@@ -46,8 +49,9 @@ impl Scripted {
 
 #[async_trait]
 impl Backend for Scripted {
-    async fn versions(&self, _: &[TableName]) -> Result<HashMap<TableName, String>, BackendError> {
-        Ok(HashMap::new())
+    async fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError> {
+        let kept = tables.iter().filter(|_| self.kept);
+        Ok(kept.map(|table| (table.clone(), "v0".to_owned())).collect())
     }
 
     async fn build(&self, step: &PlannedStep, attempt: &Attempt) -> Result<Built, BackendError> {
@@ -221,6 +225,54 @@ fn a_failure_skips_what_is_below_it_and_withholds_the_job() {
     assert_eq!(withheld, ["a", "b"]);
     assert!(ran.log.contains(&"discard a.t1".to_owned()));
     assert_eq!(ran.results.run.status, Status::Failed);
+}
+
+#[test]
+fn a_failure_means_what_its_author_wants() {
+    let run = |on_error: OnError, kept: bool| {
+        let mut failing = step("a", "t1", &[]);
+        failing.on_error = on_error;
+        let steps = vec![
+            failing,
+            step("a", "t2", &["t1"]),
+            step("a", "t3", &[]),
+            step("b", "t4", &["a.t2"]),
+            step("c", "t5", &[]),
+        ];
+        let acts = HashMap::from([(StepId::new("a", "t1"), vec![Act::Fail(Remedy::Author)])]);
+        run_steps(steps, Scripted { acts, kept, ..Scripted::default() }, None)
+    };
+    let statuses = |ran: &Ran| ["a.t2", "a.t3", "b.t4", "c.t5"].map(|step| ran.status(step));
+    let published = |ran: &Ran| {
+        let mut tables = ran.results.published.clone();
+        tables.sort();
+        tables.join(" ")
+    };
+    use Status::{Skipped, Success};
+    for (on_error, kept, expected, tables) in [
+        (OnError::SkipDownstream, true, [Skipped, Success, Skipped, Success], "out.t5"),
+        (OnError::Continue, true, [Skipped, Success, Skipped, Success], "out.t3 out.t5"),
+        (OnError::KeepLast, true, [Success; 4], "out.t2 out.t3 out.t4 out.t5"),
+        (OnError::KeepLast, false, [Skipped, Success, Skipped, Success], "out.t3 out.t5"),
+    ] {
+        let ran = run(on_error, kept);
+        assert_eq!((statuses(&ran), published(&ran)), (expected, tables.to_owned()), "{on_error:?}");
+        assert_eq!(ran.results.run.status, Status::Failed);
+    }
+    let ran = run(OnError::Fail, true);
+    assert_eq!((ran.status("a.t2"), ran.status("b.t4")), (Skipped, Skipped));
+    assert!(!ran.results.published.iter().any(|table| table == "out.t3" || table == "out.t4"));
+}
+
+#[test]
+fn what_is_made_from_a_kept_table_is_made_again_next_time() {
+    let mut failing = step("a", "t1", &[]);
+    failing.on_error = OnError::KeepLast;
+    let acts = HashMap::from([(StepId::new("a", "t1"), vec![Act::Fail(Remedy::Author)])]);
+    let ran =
+        run_steps(vec![failing, step("a", "t2", &["t1"])], Scripted { acts, kept: true, ..Scripted::default() }, None);
+    let made_from = ran.results.steps[1].fingerprint.as_ref().expect("it ran");
+    assert!(made_from.inputs["out.t1"].starts_with("as before run "), "{made_from:?}");
 }
 
 #[test]

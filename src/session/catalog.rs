@@ -267,6 +267,13 @@ impl Catalog {
         })
     }
 
+    /// Whether another state holds the same of what outlives the session.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let same = |(a, b): ((Place, &Relation), (Place, &Relation))| a.0 == b.0 && a.1.is_same(b.1);
+        self.all_lasting().count() == other.all_lasting().count()
+            && self.all_lasting().zip(other.all_lasting()).all(same)
+    }
+
     /// Every object that can be seen with its place, schema by schema.
     pub(super) fn all(&self) -> impl Iterator<Item = (Place, &Relation)> {
         self.databases.iter().flat_map(|(database, held)| {

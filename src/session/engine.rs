@@ -1,9 +1,14 @@
 //! Bound plans → rows in memory, and the SQL that the session itself generates.
 
+use std::sync::Arc;
+
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::collect;
+use datafusion::physical_plan::{collect, execute_stream};
+use futures::StreamExt;
 use sqlparser::ast;
 
 use super::outcome::{Cell, Failure, refused};
@@ -26,7 +31,17 @@ impl Session {
         let state = self.dialect.state();
         let plan = state.optimize(plan)?;
         let physical = state.query_planner().create_physical_plan(&plan, state).await?;
-        Ok(collect(physical, state.task_ctx()).await?)
+        let Some(runtime) = &self.runtime else { return Ok(collect(physical, state.task_ctx()).await?) };
+        let context = Arc::new(TaskContext::from(state).with_runtime(Arc::clone(runtime)));
+        let held = MemoryConsumer::new("the result").register(&runtime.memory_pool);
+        let mut stream = execute_stream(physical, context)?;
+        let mut batches = Vec::new();
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            held.try_grow(batch.get_array_memory_size())?;
+            batches.push(batch);
+        }
+        Ok(batches)
     }
 
     /// The values of a one-column plan that a statement needs while it is bound. Binding is not asynchronous, so they are

@@ -25,12 +25,14 @@ pub(super) enum Store {
     Memory,
     /// In the local warehouse.
     Local(Warehouse),
+    /// In an older set of the local warehouse, which nothing changes.
+    Past,
 }
 
 impl Store {
     /// Whether a schema begins with its first table and needs no CREATE SCHEMA.
     pub(super) fn makes_schemas(&self) -> bool {
-        matches!(self, Self::Local(_))
+        matches!(self, Self::Local(_) | Self::Past)
     }
 }
 
@@ -38,6 +40,29 @@ impl Session {
     /// A session over a local warehouse and the sources of its project, in a database of this name.
     pub fn local(
         warehouse: Warehouse,
+        database: &str,
+        sources: &Sources,
+        timezone: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Failure> {
+        let snapshot = warehouse.snapshot()?;
+        Self::of_snapshot(Store::Local(warehouse), &snapshot, database, sources, timezone, now)
+    }
+
+    /// The same over an older set of a warehouse, to be read only; sources are as they are now.
+    pub fn past(
+        snapshot: &Snapshot,
+        database: &str,
+        sources: &Sources,
+        timezone: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Failure> {
+        Self::of_snapshot(Store::Past, snapshot, database, sources, timezone, now)
+    }
+
+    fn of_snapshot(
+        store: Store,
+        snapshot: &Snapshot,
         database: &str,
         sources: &Sources,
         timezone: &str,
@@ -51,9 +76,8 @@ impl Session {
             let source = ReadOnly { columns, name: name.clone(), source: source.clone() };
             catalog.put(&place, Relation::Source(Arc::new(source)));
         }
-        let snapshot = warehouse.snapshot()?;
-        load(&mut catalog, &snapshot)?;
-        let mut session = Self::over(Store::Local(warehouse), catalog, now);
+        load(&mut catalog, snapshot)?;
+        let mut session = Self::over(store, catalog, now);
         session.initial.timezone = timezone.to_string();
         session.set_parameters(session.initial.clone());
         Ok(session)
@@ -61,8 +85,13 @@ impl Session {
 
     /// Publishes what differs from what the store has.
     pub(super) async fn save(&mut self) -> Result<(), Failure> {
-        let Store::Local(warehouse) = &self.store else { return Ok(()) };
         let before = &self.saved;
+        let warehouse = match &self.store {
+            Store::Memory => return Ok(()),
+            Store::Past if self.catalog.is_same(before) => return Ok(()),
+            Store::Past => return Err(Failure::Failed("tables of an earlier run can only be read".to_string())),
+            Store::Local(warehouse) => warehouse,
+        };
         let mut changes = Vec::new();
         for (place, relation) in self.catalog.all_lasting() {
             if before.lasting(&place).is_some_and(|old| old.is_same(relation)) {
@@ -118,7 +147,7 @@ impl Session {
     pub(super) fn no_sequence_in_files(&self, span: &Span) -> Result<(), Failure> {
         match self.store {
             Store::Memory => Ok(()),
-            Store::Local(_) => {
+            Store::Local(_) | Store::Past => {
                 Err(refused(span, "CREATE SEQUENCE", "the local warehouse keeps tables and views").into())
             }
         }
@@ -127,7 +156,9 @@ impl Session {
     pub(super) fn one_database_in_files(&self, span: &Span) -> Result<(), Failure> {
         match self.store {
             Store::Memory => Ok(()),
-            Store::Local(_) => Err(refused(span, "DATABASE", "the local warehouse is one database").into()),
+            Store::Local(_) | Store::Past => {
+                Err(refused(span, "DATABASE", "the local warehouse is one database").into())
+            }
         }
     }
 

@@ -19,8 +19,12 @@ pub(super) struct Layout {
     pub(super) link: PathBuf,
     /// All sets.
     pub(super) sets: PathBuf,
+    /// The rows of all sets' tables.
+    pub(super) tables: PathBuf,
     /// Tables being written.
     pub(super) staging: PathBuf,
+    /// Finished tables of runs that did not publish them.
+    pub(super) unpublished: PathBuf,
     /// Lock files.
     pub(super) locks: PathBuf,
 }
@@ -30,12 +34,23 @@ impl Layout {
         let link = std::path::absolute(link).map_err(|error| Error::read(link, error))?;
         let home = link.parent().unwrap_or(Path::new("/")).to_path_buf();
         let at = |name: &str| home.join(name);
-        Ok(Self { sets: at("sets"), staging: at("staging"), locks: at("locks"), home: home.clone(), link })
+        let (sets, tables, staging, locks) = (at("sets"), at("tables"), at("staging"), at("locks"));
+        Ok(Self { sets, tables, staging, unpublished: at("unpublished"), locks, home, link })
     }
 
     /// The folder of a set.
     pub(super) fn set(&self, number: u64) -> PathBuf {
         self.sets.join(format!("{number:07}"))
+    }
+
+    /// The folder of all rows that came with a set.
+    pub(super) fn rows_of(&self, number: u64) -> PathBuf {
+        self.tables.join(format!("{number:07}"))
+    }
+
+    /// The folder of a table's rows that came with a set.
+    pub(super) fn rows(&self, number: u64, table: &TableName) -> PathBuf {
+        self.rows_of(number).join(file_name(table))
     }
 
     /// The current set; none before the first publish.
@@ -63,7 +78,7 @@ impl Layout {
     }
 
     pub(super) fn make(&self) -> Result<(), Error> {
-        for dir in [&self.home, &self.sets, &self.staging, &self.locks] {
+        for dir in [&self.home, &self.sets, &self.tables, &self.staging, &self.locks] {
             fs::create_dir_all(dir).map_err(|error| Error::write(dir, error))?;
         }
         Ok(())
@@ -90,10 +105,24 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-/// The folder of a table inside a set.
+/// The place of a table inside a set.
 pub(super) fn table_path(name: &TableName) -> PathBuf {
-    let schema = name.schema.as_ref().map_or(NO_SCHEMA, Name::as_str);
-    Path::new(&encode(schema)).join(encode(name.table.as_str()))
+    Path::new(&encode(schema_of(name))).join(encode(name.table.as_str()))
+}
+
+/// A table as one file name.
+pub(super) fn file_name(name: &TableName) -> String {
+    format!("{}.{}", encode(schema_of(name)), encode(name.table.as_str()))
+}
+
+/// The table that [`file_name`] wrote.
+pub(super) fn table_of(file_name: &str) -> Option<TableName> {
+    let (schema, table) = file_name.split_once('.')?;
+    Some(TableName::in_schema(decode(schema)?, decode(table)?))
+}
+
+fn schema_of(name: &TableName) -> &str {
+    name.schema.as_ref().map_or(NO_SCHEMA, Name::as_str)
 }
 
 /// The key under which a table is locked and compared: its schema and name alone, because a warehouse is one database.
@@ -117,7 +146,7 @@ pub(super) fn encode(name: &str) -> String {
 }
 
 /// The name that [`encode`] wrote.
-pub(super) fn decode(file: &str) -> Option<Name> {
+fn decode(file: &str) -> Option<Name> {
     let mut bytes = Vec::new();
     let mut rest = file.bytes();
     while let Some(byte) = rest.next() {
@@ -131,19 +160,27 @@ pub(super) fn decode(file: &str) -> Option<Name> {
     String::from_utf8(bytes).ok().map(Name::quoted)
 }
 
-/// Writes a file and waits until it is on disk.
-pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let write = || {
-        let mut file = File::create(path)?;
-        io::Write::write_all(&mut file, bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|error| Error::write(path, error))
+/// Files and folders beyond this number are made durable together with all else on their file system.
+const MANY: usize = 64;
+
+/// Waits until these files and folders are on disk.
+pub(super) fn sync(paths: &[PathBuf]) -> Result<(), Error> {
+    if let Some(first) = paths.first().filter(|_| paths.len() > MANY && cfg!(target_os = "linux")) {
+        return sync_all(first);
+    }
+    let sync = |path: &PathBuf| File::open(path).and_then(|file| file.sync_all()).map_err(|e| Error::write(path, e));
+    paths.iter().try_for_each(sync)
 }
 
-/// Waits until a folder's entries are on disk.
-pub(super) fn sync_dir(path: &Path) -> Result<(), Error> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| Error::write(path, error))
+#[cfg(target_os = "linux")]
+fn sync_all(path: &Path) -> Result<(), Error> {
+    let synced = File::open(path).and_then(|file| rustix::fs::syncfs(&file).map_err(io::Error::from));
+    synced.map_err(|error| Error::write(path, error))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_all(path: &Path) -> Result<(), Error> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|error| Error::write(path, error))
 }
 
 #[cfg(test)]
@@ -159,5 +196,7 @@ mod tests {
             assert_eq!(decode(file).as_ref().map(Name::as_str), Some(name));
         }
         assert_eq!(decode("~zz"), None);
+        let table = TableName::in_schema(Name::quoted("a.b"), Name::quoted("T"));
+        assert_eq!(table_of(&file_name(&table)), Some(table));
     }
 }

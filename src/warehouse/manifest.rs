@@ -1,5 +1,6 @@
-//! The small JSON files beside the Parquet: what a table or view is, and what a set is. They are read in full or refused.
+//! The JSON file of a set: what it is, and what each of its tables and views is. It is read in full or refused.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -7,15 +8,35 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use super::Error;
-use super::layout::write_durably;
+use super::layout::{file_name, table_of};
 use crate::dialect::parse_type;
 use crate::dialect::types::{MAX_PRECISION, SqlType};
-use crate::name::Name;
+use crate::name::{Name, TableName};
 
-/// File name of [`SetInfo`] in a set.
+/// Name of the file of a set in its folder.
 pub(super) const SET: &str = "set.json";
-/// File name of [`Object`] in a table's folder.
-pub(super) const TABLE: &str = "table.json";
+
+/// The tables and views of a set.
+pub(super) type Objects = BTreeMap<TableName, Arc<Object>>;
+
+/// A set as it is written, each table under its name as a file name.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    info: SetInfo,
+    tables: BTreeMap<String, Object>,
+}
+
+/// As much of a set's file as says which rows it needs.
+#[derive(Deserialize)]
+struct Versions {
+    tables: BTreeMap<String, Version>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u64,
+}
 
 /// What a set is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +74,14 @@ pub struct Object {
     /// What its author says about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+}
+
+impl Object {
+    /// A table of these files that no set has yet.
+    pub(super) fn unpublished(columns: Vec<StoredColumn>, files: Vec<DataFile>, comment: Option<String>) -> Self {
+        let rows = files.iter().map(|file| file.rows).sum();
+        Self { columns, view: None, rows, files, run: String::new(), created: String::new(), version: 0, comment }
+    }
 }
 
 /// One Parquet file of a table.
@@ -128,25 +157,39 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
     serde_json::from_slice(&bytes).map_err(|error| Error::corrupt(path, error))
 }
 
-fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Error::corrupt(path, error))?;
-    write_durably(path, (text + "\n").as_bytes())
+/// What is in a set.
+pub(super) fn read_objects(dir: &Path) -> Result<Objects, Error> {
+    let path = dir.join(SET);
+    let written: Written = read(&path)?;
+    let mut tables = Objects::new();
+    for (name, object) in written.tables {
+        let named = table_of(&name).ok_or_else(|| Error::corrupt(&path, format!("`{name}` is no table's name")))?;
+        tables.insert(named, Arc::new(object));
+    }
+    Ok(tables)
 }
 
-pub(super) fn read_set(dir: &Path) -> Result<SetInfo, Error> {
-    read(&dir.join(SET))
+/// What a set is, without its tables.
+pub(super) fn read_info(dir: &Path) -> Result<SetInfo, Error> {
+    #[derive(Deserialize)]
+    struct Info {
+        info: SetInfo,
+    }
+    read::<Info>(&dir.join(SET)).map(|read| read.info)
 }
 
-pub(super) fn write_set(dir: &Path, info: &SetInfo) -> Result<(), Error> {
-    write(&dir.join(SET), info)
+/// The file name and the version of every table in a set.
+pub(super) fn read_versions(dir: &Path) -> Result<Vec<(String, u64)>, Error> {
+    let read: Versions = read(&dir.join(SET))?;
+    Ok(read.tables.into_iter().map(|(name, table)| (name, table.version)).collect())
 }
 
-pub(super) fn read_object(dir: &Path) -> Result<Object, Error> {
-    read(&dir.join(TABLE))
-}
-
-pub(super) fn write_object(dir: &Path, object: &Object) -> Result<(), Error> {
-    write(&dir.join(TABLE), object)
+/// Writes the file of a set, which the caller makes durable.
+pub(super) fn write_set(dir: &Path, info: SetInfo, tables: &Objects) -> Result<(), Error> {
+    let path = dir.join(SET);
+    let tables = tables.iter().map(|(name, object)| (file_name(name), Object::clone(object))).collect();
+    let text = serde_json::to_vec(&Written { info, tables }).map_err(|error| Error::corrupt(&path, error))?;
+    std::fs::write(&path, text).map_err(|error| Error::write(&path, error))
 }
 
 /// The present time as it is written into manifests.

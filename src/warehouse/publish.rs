@@ -1,15 +1,16 @@
 //! The one atomic step: a new set is built beside the current one, made durable, and the link is renamed to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::layout::{Layout, key, sync_dir, table_path};
-use super::manifest::{self, DataFile, Object, SetInfo, StoredColumn};
-use super::snapshot::Snapshot;
-use super::stage::Staged;
+use super::layout::{Layout, key, sync, table_path};
+use super::manifest::{self, DataFile, Object, Objects, SetInfo, StoredColumn};
+use super::snapshot::{Snapshot, StoredTable};
+use super::stage::{Staged, part_name};
 use super::{Error, clean, lock};
 use crate::name::TableName;
 
@@ -52,38 +53,50 @@ pub(super) fn publish(layout: &Layout, changes: Vec<Change>, run: &str, kept: us
     layout.make()?;
     let lock = lock::publishing(layout)?;
     let base = Snapshot::current(layout)?;
-    let changed: BTreeMap<TableName, &Change> = changes.iter().map(|change| (key(change.name()), change)).collect();
+    let changes: BTreeMap<TableName, Change> = changes.into_iter().map(|change| (key(change.name()), change)).collect();
+    let changed = changes.keys().map(TableName::lower).collect();
     let mut set = NewSet::start(layout, run)?;
-    for name in base.names() {
-        if !changed.contains_key(&key(&name)) {
-            set.keep(base.path(), &name)?;
-        }
+    for table in base.tables().filter(|table| !changes.contains_key(table.name())) {
+        set.tables.insert(table.name().clone(), table.shared_object());
     }
-    for (name, change) in &changed {
+    for (name, change) in changes {
         match change {
             Change::Table(staged) => set.put(name, staged)?,
-            Change::View { sql, columns, comment, .. } => set.view(name, sql, columns, comment.clone())?,
+            Change::View { sql, columns, comment, .. } => set.view(name, sql, columns, comment),
             Change::Drop(_) => {}
         }
     }
-    let number = set.finish(changed.keys().map(TableName::lower).collect())?;
+    let number = set.finish(changed)?;
     drop(base);
     clean::old_sets(layout, number, kept);
     drop(lock);
     Ok(number)
 }
 
-/// Publishes an older set again.
-pub(super) fn roll_back(layout: &Layout, to: u64, run: &str, kept: usize) -> Result<u64, Error> {
+/// Publishes older states of tables again: of each as it was in that set, or not at all where it was not there.
+pub(super) fn roll_back(
+    layout: &Layout,
+    to: u64,
+    tables: Option<&[TableName]>,
+    run: &str,
+    kept: usize,
+) -> Result<u64, Error> {
     layout.make()?;
     let lock = lock::publishing(layout)?;
-    let old = Snapshot::of(layout, to)?;
+    let (base, old) = (Snapshot::current(layout)?, Snapshot::of(layout, to)?);
+    let goes_back = |name: &TableName| tables.is_none_or(|tables| tables.iter().any(|table| key(table) == *name));
     let mut set = NewSet::start(layout, run)?;
-    for name in old.names() {
-        set.keep(old.path(), &name)?;
+    for table in base.tables().filter(|table| !goes_back(table.name())) {
+        set.tables.insert(table.name().clone(), table.shared_object());
     }
-    let number = set.finish(old.names().iter().map(TableName::lower).collect())?;
-    drop(old);
+    for table in old.tables().filter(|table| goes_back(table.name())) {
+        set.tables.insert(table.name().clone(), table.shared_object());
+    }
+    let version = |snapshot: &Snapshot, name: &TableName| snapshot.table(name).map(StoredTable::version);
+    let names: BTreeSet<TableName> = base.names().into_iter().chain(old.names()).filter(goes_back).collect();
+    let changed = names.iter().filter(|name| version(&base, name) != version(&old, name));
+    let number = set.finish(changed.map(TableName::lower).collect())?;
+    drop((base, old));
     clean::old_sets(layout, number, kept);
     drop(lock);
     Ok(number)
@@ -96,7 +109,9 @@ struct NewSet<'a> {
     number: u64,
     run: &'a str,
     created: String,
-    dirs: Vec<PathBuf>,
+    tables: Objects,
+    /// What must be on disk before the set is made current.
+    written: Vec<PathBuf>,
     finished: bool,
 }
 
@@ -106,90 +121,73 @@ impl<'a> NewSet<'a> {
         let current = layout.current()?.map_or(0, |(number, _)| number);
         let number = last.max(current) + 1;
         let path = layout.sets.join(format!("{UNFINISHED}{number:07}"));
-        clean::remove(&path);
+        clean::remove_set(layout, &path, number);
         fs::create_dir(&path).map_err(|error| Error::write(&path, error))?;
-        let dirs = vec![path.clone()];
-        Ok(Self { layout, path, number, run, created: manifest::now(), dirs, finished: false })
+        let (created, tables, written) = (manifest::now(), Objects::new(), Vec::new());
+        Ok(Self { layout, path, number, run, created, tables, written, finished: false })
     }
 
-    /// The folder for a table of this name.
-    fn dir(&mut self, name: &TableName) -> Result<PathBuf, Error> {
-        let path = self.path.join(table_path(name));
-        fs::create_dir_all(&path).map_err(|error| Error::write(&path, error))?;
-        if let Some(schema) = path.parent()
-            && !self.dirs.iter().any(|dir| dir == schema)
-        {
-            self.dirs.push(schema.to_path_buf());
+    /// The rows of a table that were written aside.
+    fn put(&mut self, name: TableName, staged: Staged) -> Result<(), Error> {
+        let rows = self.layout.rows_of(self.number);
+        if !self.written.contains(&rows) {
+            fs::create_dir(&rows).map_err(|error| Error::write(&rows, error))?;
+            self.written.extend([self.layout.tables.clone(), rows]);
         }
-        self.dirs.push(path.clone());
-        Ok(path)
-    }
-
-    /// An unchanged table of another set.
-    fn keep(&mut self, set: &Path, name: &TableName) -> Result<(), Error> {
-        let from = set.join(table_path(name));
-        let object = manifest::read_object(&from)?;
-        let to = self.dir(name)?;
-        share(&from.join(manifest::TABLE), &to.join(manifest::TABLE))?;
-        for file in &object.files {
-            share(&from.join(&file.name), &to.join(&file.name))?;
+        let to = self.layout.rows(self.number, &name);
+        let mut files = Vec::new();
+        for (index, (from, file)) in staged.kept.iter().enumerate() {
+            let file = DataFile { name: part_name(index), ..file.clone() };
+            share(from, &staged.folder.path.join(&file.name))?;
+            files.push(file);
         }
+        files.extend(staged.object.files.iter().cloned());
+        staged.folder.move_to(&to)?;
+        self.written.extend(files.iter().map(|file| to.join(&file.name)));
+        self.written.push(to);
+        self.describe(name, Object { files, ..staged.object });
         Ok(())
     }
 
-    fn put(&mut self, name: &TableName, staged: &Staged) -> Result<(), Error> {
-        let to = self.dir(name)?;
-        let mut files = Vec::new();
-        let written = staged.object.files.iter().map(|file| (staged.folder.path.join(&file.name), file));
-        let kept = staged.kept.iter().map(|(path, file)| (path.clone(), file));
-        for (index, (from, file)) in kept.chain(written).enumerate() {
-            let file = DataFile { name: format!("part-{index:04}.parquet"), ..file.clone() };
-            share(&from, &to.join(&file.name))?;
-            files.push(file);
-        }
-        self.describe(&to, Object { files, ..staged.object.clone() })
+    fn view(&mut self, name: TableName, sql: String, columns: Vec<StoredColumn>, comment: Option<String>) {
+        self.describe(name, Object { view: Some(sql), ..Object::unpublished(columns, Vec::new(), comment) });
     }
 
-    fn view(
-        &mut self,
-        name: &TableName,
-        sql: &str,
-        columns: &[StoredColumn],
-        comment: Option<String>,
-    ) -> Result<(), Error> {
-        let to = self.dir(name)?;
-        let view = Object {
-            columns: columns.to_vec(),
-            view: Some(sql.to_string()),
-            rows: 0,
-            files: Vec::new(),
-            run: String::new(),
-            created: String::new(),
-            version: 0,
-            comment,
-        };
-        self.describe(&to, view)
-    }
-
-    fn describe(&self, dir: &Path, object: Object) -> Result<(), Error> {
+    fn describe(&mut self, name: TableName, object: Object) {
         let (run, created) = (self.run.to_string(), self.created.clone());
-        manifest::write_object(dir, &Object { run, created, version: self.number, ..object })
+        self.tables.insert(name, Arc::new(Object { run, created, version: self.number, ..object }));
     }
 
     /// Makes the set durable, then current.
     fn finish(mut self, changed: Vec<String>) -> Result<u64, Error> {
         let (run, created) = (self.run.to_string(), self.created.clone());
-        manifest::write_set(&self.path, &SetInfo { set: self.number, created, run, changed })?;
-        for dir in self.dirs.iter().rev() {
-            sync_dir(dir)?;
-        }
+        self.link()?;
+        manifest::write_set(&self.path, SetInfo { set: self.number, created, run, changed }, &self.tables)?;
+        self.written.extend([self.path.join(manifest::SET), self.path.clone()]);
+        sync(&self.written)?;
         let path = self.layout.set(self.number);
         fs::rename(&self.path, &path).map_err(|error| Error::write(&path, error))?;
         self.path = path;
-        sync_dir(&self.layout.sets)?;
+        sync(std::slice::from_ref(&self.layout.sets))?;
         self.point()?;
         self.finished = true;
         Ok(self.number)
+    }
+
+    /// Makes the way from each table's place in the set to its rows.
+    fn link(&mut self) -> Result<(), Error> {
+        let mut schemas = BTreeSet::new();
+        for (name, object) in self.tables.iter().filter(|(_, object)| object.view.is_none()) {
+            let place = self.path.join(table_path(name));
+            if let Some(schema) = place.parent().filter(|schema| schemas.insert(schema.to_path_buf())) {
+                fs::create_dir(schema).map_err(|error| Error::write(schema, error))?;
+            }
+            let rows = self.layout.rows(object.version, name);
+            let rows = rows.strip_prefix(&self.layout.home).unwrap_or(&rows);
+            symlink(Path::new("../../..").join(rows), &place).map_err(|error| Error::write(&place, error))?;
+        }
+        self.written.extend(schemas);
+        Ok(())
     }
 
     fn point(&self) -> Result<(), Error> {
@@ -198,7 +196,7 @@ impl<'a> NewSet<'a> {
         clean::remove(&next);
         symlink(&target, &next).map_err(|error| Error::write(&next, error))?;
         fs::rename(&next, &self.layout.link).map_err(|error| Error::write(&self.layout.link, error))?;
-        sync_dir(&self.layout.home)
+        sync(std::slice::from_ref(&self.layout.home))
     }
 }
 
@@ -206,7 +204,7 @@ impl Drop for NewSet<'_> {
     fn drop(&mut self) {
         let current = self.layout.current().ok().flatten().map(|(number, _)| number);
         if !self.finished && current != Some(self.number) {
-            clean::remove(&self.path);
+            clean::remove_set(self.layout, &self.path, self.number);
         }
     }
 }
@@ -220,9 +218,6 @@ fn share(from: &Path, to: &Path) -> Result<(), Error> {
         Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem) => {
             Err(Error::write(to, error))
         }
-        Err(_) => {
-            fs::copy(from, to).map_err(|error| Error::write(to, error))?;
-            fs::File::open(to).and_then(|file| file.sync_all()).map_err(|error| Error::write(to, error))
-        }
+        Err(_) => fs::copy(from, to).map(|_| ()).map_err(|error| Error::write(to, error)),
     }
 }

@@ -18,6 +18,7 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
+use object_store::ObjectMeta;
 
 use super::Error;
 use super::manifest::DataFile;
@@ -53,7 +54,9 @@ impl StoredRows {
             let location =
                 object_store::path::Path::from_absolute_path(&path).map_err(|error| Error::corrupt(&path, error))?;
             bytes += file.bytes;
-            scanned.push(PartitionedFile::new(location.to_string(), file.bytes));
+            let last_modified = found.modified().map(chrono::DateTime::from).unwrap_or_default();
+            let meta = ObjectMeta { location, last_modified, size: file.bytes, e_tag: None, version: None };
+            scanned.push(PartitionedFile::from(meta));
         }
         Ok(Self { schema, files: scanned, rows, bytes, _hold: hold })
     }

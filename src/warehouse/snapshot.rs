@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::TableProvider;
 
 use super::Error;
-use super::layout::{Layout, decode, entries, key};
+use super::layout::{Layout, key, table_path};
 use super::manifest::{self, DataFile, Object, StoredColumn};
 use super::scan::StoredRows;
 use crate::name::TableName;
@@ -61,17 +61,11 @@ impl Snapshot {
 
     fn read(set: u64, path: PathBuf, hold: File) -> Result<Self, Error> {
         let hold = Some(Arc::new(hold));
-        let mut tables = BTreeMap::new();
-        for schema in entries(&path)? {
-            if !schema.is_dir() {
-                continue;
-            }
-            for dir in entries(&schema)? {
-                let Some(name) = name_of(&schema, &dir) else { continue };
-                let object = Arc::new(manifest::read_object(&dir)?);
-                tables.insert(name.clone(), StoredTable { name, path: dir, object, hold: hold.clone() });
-            }
-        }
+        let table = |(name, object): (TableName, Arc<Object>)| {
+            let path = path.join(table_path(&name));
+            (name.clone(), StoredTable { name, path, object, hold: hold.clone() })
+        };
+        let tables = manifest::read_objects(&path)?.into_iter().map(table).collect();
         Ok(Self { set: Some(set), path, tables, hold })
     }
 
@@ -121,11 +115,6 @@ fn hold(set: &Path) -> Result<Option<File>, Error> {
     }
 }
 
-fn name_of(schema: &Path, table: &Path) -> Option<TableName> {
-    let part = |path: &Path| decode(path.file_name()?.to_str()?);
-    Some(TableName::in_schema(part(schema)?, part(table)?))
-}
-
 impl StoredTable {
     /// Its schema and name.
     pub fn name(&self) -> &TableName {
@@ -167,6 +156,10 @@ impl StoredTable {
     pub fn provider(&self, zone: &str) -> Result<Arc<dyn TableProvider>, Error> {
         let rows = StoredRows::open(self.schema(zone), self.data_files(), self.object.rows, self.hold.clone())?;
         Ok(Arc::new(rows))
+    }
+
+    pub(super) fn shared_object(&self) -> Arc<Object> {
+        self.object.clone()
     }
 
     pub(super) fn data_files(&self) -> Vec<(PathBuf, DataFile)> {

@@ -1,38 +1,66 @@
 //! Tables being written: Parquet files in a folder of their own that nobody reads, removed unless they are published.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::TableProvider;
 
-use super::layout::{Layout, key};
+use super::layout::{Layout, file_name, key};
 use super::manifest::{self, DataFile, Object, StoredColumn};
 use super::part::Part;
 use super::scan::StoredRows;
-use super::{Error, StoredTable};
+use super::{Error, StoredTable, unpublished};
 use crate::dialect::cast::exactly;
 use crate::name::TableName;
 
 /// Rows after which a file is closed and the next begun, so that readers can share a large table's files among cores.
 const FILE_ROWS: u64 = 8 << 20;
 
-/// File that its process holds locked in a staging folder: a folder whose file is free belongs to nobody.
+/// File that its process holds locked in its staging folder: a folder whose file is free belongs to nobody.
 pub(super) const OWNER: &str = "owner";
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// A folder of ours, removed when it is dropped.
+/// The staging folder of a warehouse in this process, for as long as a table is being written.
+#[derive(Debug, Default)]
+pub(super) struct Staging {
+    home: Mutex<Weak<Home>>,
+    run: Option<String>,
+}
+
+/// A staging folder, gone with the last table in it.
 #[derive(Debug)]
-pub(super) struct Folder {
-    pub(super) path: PathBuf,
+struct Home {
+    path: PathBuf,
+    layout: Layout,
+    kept: AtomicBool,
     _owner: File,
 }
 
-impl Folder {
+impl Staging {
+    pub(super) fn of_run(run: &str) -> Self {
+        Self { home: Mutex::default(), run: Some(run.to_string()) }
+    }
+
+    fn home(&self, layout: &Layout) -> Result<Arc<Home>, Error> {
+        let mut known = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(home) = known.upgrade() {
+            return Ok(home);
+        }
+        let home = Arc::new(Home::create(layout)?);
+        if let Some(run) = &self.run {
+            unpublished::mark(&home.path, run)?;
+        }
+        *known = Arc::downgrade(&home);
+        Ok(home)
+    }
+}
+
+impl Home {
     fn create(layout: &Layout) -> Result<Self, Error> {
         layout.make()?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -41,20 +69,58 @@ impl Folder {
         let owner = path.join(OWNER);
         let file = File::create(&owner).map_err(|error| Error::write(&owner, error))?;
         file.lock().map_err(|error| Error::write(&owner, error))?;
-        Ok(Self { path, _owner: file })
+        Ok(Self { path, layout: layout.clone(), kept: AtomicBool::new(false), _owner: file })
     }
 }
 
-impl Drop for Folder {
+impl Drop for Home {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::debug!(path = %self.path.display(), %error, "staging folder is left for the next start");
+        if !self.kept.load(Ordering::Relaxed) || !unpublished::set_aside(&self.layout, &self.path) {
+            super::clean::remove(&self.path);
         }
     }
 }
 
 fn nanos() -> i64 {
     chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default()
+}
+
+/// The folder of one table in the staging folder, removed when it is dropped unless it was moved away.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    moved: bool,
+    home: Arc<Home>,
+}
+
+impl Folder {
+    fn create(layout: &Layout, staging: &Staging, table: &TableName) -> Result<Self, Error> {
+        let folder = Self::named(layout, staging, table)?;
+        fs::create_dir(&folder.path).map_err(|error| Error::write(&folder.path, error))?;
+        Ok(folder)
+    }
+
+    fn named(layout: &Layout, staging: &Staging, table: &TableName) -> Result<Self, Error> {
+        let home = staging.home(layout)?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = home.path.join(format!("{number}-{}", file_name(table)));
+        Ok(Self { path, moved: false, home })
+    }
+
+    /// Moves the folder with all that is in it.
+    pub(super) fn move_to(mut self, to: &Path) -> Result<(), Error> {
+        fs::rename(&self.path, to).map_err(|error| Error::write(to, error))?;
+        self.moved = true;
+        Ok(())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.moved {
+            super::clean::remove(&self.path);
+        }
+    }
 }
 
 /// Writes the rows of one table aside.
@@ -82,11 +148,12 @@ pub struct Staged {
 impl Writer {
     pub(super) fn create(
         layout: &Layout,
+        staging: &Staging,
         name: &TableName,
         columns: Vec<StoredColumn>,
         base: Option<&StoredTable>,
     ) -> Result<Self, Error> {
-        let folder = Folder::create(layout)?;
+        let folder = Folder::create(layout, staging, name)?;
         let kept = base.map(StoredTable::data_files).unwrap_or_default();
         let schema = manifest::schema(&columns, "UTC");
         let comment = base.and_then(|table| table.object().comment.clone());
@@ -130,7 +197,7 @@ impl Writer {
     }
 
     fn part(&self) -> PathBuf {
-        self.folder.path.join(format!("part-{:04}.parquet", self.done.len()))
+        self.folder.path.join(part_name(self.kept.len() + self.done.len()))
     }
 
     fn close(&mut self) -> Result<(), Error> {
@@ -138,14 +205,13 @@ impl Writer {
         let Some(part) = self.open.take() else { return Ok(()) };
         let rows = part.rows();
         let file = part.finish(&path)?;
-        file.sync_all().map_err(|error| Error::write(&path, error))?;
         let bytes = file.metadata().map_err(|error| Error::write(&path, error))?.len();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_string();
         self.done.push(DataFile { name, rows, bytes });
         Ok(())
     }
 
-    /// Closes the files and waits until they are on disk.
+    /// Closes the files.
     pub fn finish(mut self) -> Result<Staged, Error> {
         let empty = self.kept.is_empty() && self.done.is_empty() && self.open.is_none();
         if empty {
@@ -154,21 +220,32 @@ impl Writer {
         }
         self.close()?;
         let rows = self.done.iter().chain(self.kept.iter().map(|(_, file)| file)).map(|file| file.rows).sum();
-        let object = Object {
-            columns: self.columns,
-            view: None,
-            rows,
-            files: self.done,
-            run: String::new(),
-            created: String::new(),
-            version: 0,
-            comment: self.comment,
-        };
+        let object = Object { rows, ..Object::unpublished(self.columns, self.done, self.comment) };
         Ok(Staged { name: self.name, folder: self.folder, kept: self.kept, object })
     }
 }
 
 impl Staged {
+    pub(super) fn adopt(
+        layout: &Layout,
+        staging: &Staging,
+        name: &TableName,
+        columns: Vec<StoredColumn>,
+        run: &str,
+    ) -> Result<Option<Self>, Error> {
+        let Some((found, files)) = unpublished::find(layout, run, name) else { return Ok(None) };
+        let folder = Folder::named(layout, staging, name)?;
+        fs::rename(&found, &folder.path).map_err(|error| Error::write(&folder.path, error))?;
+        let object = Object::unpublished(columns, files, None);
+        Ok(Some(Self { name: key(name), folder, kept: Vec::new(), object }))
+    }
+
+    /// Leaves the rows for a run that takes up where this one ended.
+    pub fn leave(mut self) {
+        self.folder.moved = true;
+        self.folder.home.kept.store(true, Ordering::Relaxed);
+    }
+
     /// The table it will be.
     pub fn name(&self) -> &TableName {
         &self.name
@@ -186,4 +263,9 @@ impl Staged {
         let schema = manifest::schema(&self.object.columns, zone);
         Ok(Arc::new(StoredRows::open(schema, files, self.object.rows, None)?))
     }
+}
+
+/// The name of one of a table's files.
+pub(super) fn part_name(index: usize) -> String {
+    format!("part-{index:04}.parquet")
 }

@@ -136,10 +136,12 @@ fn leftovers_of_a_crash_are_removed_and_live_ones_are_not() {
     fs::write(home.join("staging/99-0-1/part-0000.parquet"), "half").unwrap();
     fs::create_dir_all(home.join("sets/.new-0000002/a")).unwrap();
     fs::create_dir_all(home.join("sets/0000002/a")).unwrap();
+    fs::create_dir_all(home.join("tables/0000002/a.x")).unwrap();
     std::os::unix::fs::symlink("sets/0000002", home.join(".new-link")).unwrap();
     let again = Warehouse::open(warehouse.dir()).unwrap();
     assert_eq!(listing(&home.join("staging")).len(), 1);
     assert_eq!(listing(&home.join("sets")), ["0000001"]);
+    assert_eq!(listing(&home.join("tables")), ["0000001"]);
     assert!(!home.join(".new-link").exists());
     assert_eq!(ids(&again.snapshot().unwrap(), "a.x"), [1]);
     assert_eq!(again.publish(vec![Change::Table(live)], "r2").unwrap(), 2);
@@ -193,9 +195,23 @@ fn old_sets_are_kept_by_retention_and_readers_keep_theirs() {
     drop(reader);
     put(&warehouse, "a.x", &[6]);
     assert_eq!(listing(&warehouse.home().join("sets")), ["0000005", "0000006", "0000007"]);
+    assert_eq!(listing(&warehouse.home().join("tables")), ["0000005", "0000006", "0000007"]);
     assert_eq!(ids(&warehouse.snapshot_of(5).unwrap(), "a.x"), [4]);
     assert_eq!(warehouse.sets().unwrap().iter().map(|set| set.set).collect::<Vec<_>>(), [5, 6, 7]);
     assert!(matches!(warehouse.snapshot_of(1), Err(Error::UnknownSet(1))));
+}
+
+#[test]
+fn rows_stay_for_as_long_as_a_set_has_them() {
+    let (_home, warehouse) = warehouse();
+    let warehouse = warehouse.keeping(2);
+    put(&warehouse, "a.old", &[1]);
+    put(&warehouse, "a.x", &[2]);
+    put(&warehouse, "a.x", &[3]);
+    put(&warehouse, "a.x", &[4]);
+    assert_eq!(listing(&warehouse.home().join("tables")), ["0000001", "0000003", "0000004"]);
+    let now = warehouse.snapshot().unwrap();
+    assert_eq!((ids(&now, "a.old"), ids(&now, "a.x")), (vec![1], vec![4]));
 }
 
 #[test]
@@ -204,10 +220,14 @@ fn an_older_set_can_be_made_current_again() {
     put(&warehouse, "a.x", &[1]);
     put(&warehouse, "a.x", &[2]);
     put(&warehouse, "a.y", &[3]);
-    assert_eq!(warehouse.roll_back(1, "r9").unwrap(), 4);
+    assert_eq!(warehouse.roll_back(1, None, "r9").unwrap(), 4);
     let now = warehouse.snapshot().unwrap();
     assert_eq!(now.names(), [name("a.x")]);
     assert_eq!((ids(&now, "a.x"), now.table(&name("a.x")).unwrap().version()), (vec![1], 1));
+    assert_eq!(warehouse.roll_back(3, Some(&[name("A.Y")]), "r10").unwrap(), 5);
+    let now = warehouse.snapshot().unwrap();
+    assert_eq!((ids(&now, "a.x"), ids(&now, "a.y")), (vec![1], vec![3]));
+    assert_eq!(warehouse.sets().unwrap().last().unwrap().changed, ["a.y"]);
 }
 
 #[test]
@@ -223,9 +243,9 @@ fn a_damaged_file_is_named() {
     fs::remove_file(table.join("part-0000.parquet")).unwrap();
     let error = snapshot.table(&name("a.x")).unwrap().provider("UTC").unwrap_err().to_string();
     assert!(error.ends_with("is corrupt: it is missing"), "{error}");
-    fs::write(table.join("table.json"), "{").unwrap();
+    fs::write(warehouse.dir().join("set.json"), "{").unwrap();
     let error = warehouse.snapshot().unwrap_err().to_string();
-    assert!(error.contains("table.json` is corrupt"), "{error}");
+    assert!(error.contains("set.json` is corrupt"), "{error}");
     Warehouse::open(warehouse.dir()).unwrap();
 }
 

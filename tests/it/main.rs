@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod emit;
+mod faults;
+mod flags;
 mod layout;
 mod mutation;
 mod project;

@@ -119,7 +119,7 @@ fn a_bad_value_is_told_with_file_and_row() {
     let project = shop();
     project.write("data/raw/orders.csv", "id,customer,amount,at\n1,ann,10,2026-11-01\n2,bob,much,2026-11-01\n");
     let ran = project.pipe("run shop");
-    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert_eq!(ran.code, 2, "{}", ran.err);
     assert!(ran.err.contains("orders.csv`, row 3: `much` is no NUMBER(10,2) for column `amount`"), "{}", ran.err);
 }
 

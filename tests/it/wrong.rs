@@ -89,7 +89,7 @@ fn a_value_that_does_not_fit_is_told_with_its_file_and_row() {
             ("data/tv/program.csv", "id\n1\ntwo\n"),
         ],
     );
-    assert_eq!(code, Some(1), "{told}");
+    assert_eq!(code, Some(2), "{told}");
     assert!(
         told.contains("`<project>/data/tv/program.csv`, row 3: `two` is no NUMBER(38,0) for column `id`"),
         "{told}"

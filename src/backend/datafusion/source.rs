@@ -31,6 +31,8 @@ pub(crate) use mark::Marks;
 use crate::backend::{BackendError, Remedy};
 use crate::dialect::Column;
 use crate::name::TableName;
+use crate::plan::Hash;
+use crate::plan::step::columns_text;
 use crate::source::{Format, Location};
 
 /// One source: its contract and where its rows are.
@@ -97,13 +99,43 @@ impl Source {
         }
     }
 
-    /// Whether its files can be opened and have the columns of its contract.
-    pub(super) fn check(&self, name: &TableName) -> Result<(), BackendError> {
-        self.files(name)?.iter().try_for_each(|path| match self.location.format {
+    /// Everything that is wrong with its files: whether they can be opened, have the columns of its contract and, where
+    /// they are texts that are not known yet, values of the contract's types.
+    pub(super) fn check(&self, name: &TableName, marks: &Marks, zone: &str) -> Vec<BackendError> {
+        let files = match self.files(name) {
+            Ok(files) => files,
+            Err(error) => return vec![error],
+        };
+        files.iter().flat_map(|path| self.check_file(path, marks, zone)).collect()
+    }
+
+    fn check_file(&self, path: &Path, marks: &Marks, zone: &str) -> Vec<BackendError> {
+        let checked = match self.location.format {
             Format::Parquet => columnar::check(path, &self.columns),
-            Format::Csv | Format::JsonLines => text::check(&self.location, path, &self.columns),
             Format::Files => whole::check(path, &self.columns),
-        })
+            Format::Csv | Format::JsonLines => text::check(&self.location, path, &self.columns),
+        };
+        if let Err(error) = checked {
+            return vec![error];
+        }
+        if matches!(self.location.format, Format::Parquet | Format::Files) {
+            return Vec::new();
+        }
+        let contract = self.contract();
+        if marks.fits(path, &contract) {
+            return Vec::new();
+        }
+        let schema = crate::plan::schema_of(&self.columns, zone);
+        let faults = text::check_values(&self.location, path, &self.columns, &schema);
+        if faults.is_empty() {
+            marks.found_to_fit(path, &contract);
+        }
+        faults
+    }
+
+    /// A mark of its contract.
+    pub(super) fn contract(&self) -> String {
+        Hash::of([columns_text(&self.columns).as_str()]).to_string()
     }
 }
 

@@ -21,6 +21,9 @@ struct Known {
     length: u64,
     changed: u128,
     mark: String,
+    /// The contract that all its values were last found to fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fits: Option<String>,
 }
 
 /// The marks of files, remembered between runs in a small file that may be lost.
@@ -66,8 +69,22 @@ impl Marks {
             std::io::copy(&mut File::open(path).map_err(wrong)?, &mut Writer(&mut digest)).map_err(wrong)?;
             hex::encode(&digest.finalize()[..12])
         };
-        known.insert(key, Known { length, changed, mark: mark.clone() });
+        known.insert(key, Known { length, changed, mark: mark.clone(), fits: None });
         Ok(mark)
+    }
+
+    /// Whether the file, as its mark was last taken, is known to fit a contract.
+    pub(crate) fn fits(&self, path: &Path, contract: &str) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&*path.to_string_lossy()).is_some_and(|known| known.fits.as_deref() == Some(contract))
+    }
+
+    /// Remembers that the file, as its mark was last taken, fits a contract.
+    pub(crate) fn found_to_fit(&self, path: &Path, contract: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get_mut(&*path.to_string_lossy()) {
+            known.fits = Some(contract.to_owned());
+        }
     }
 
     /// Remembers the marks for the next run. That they cannot be written only costs time.

@@ -55,6 +55,52 @@ pub(super) fn check(location: &Location, path: &Path, columns: &[Column]) -> Res
     }
 }
 
+/// How many wrong values of one file are told.
+const MOST_FAULTS: usize = 10;
+
+/// Reads the file whole and gives the values that are none of their columns' types, the first of each column in every
+/// batch of rows.
+pub(super) fn check_values(
+    location: &Location,
+    path: &Path,
+    columns: &[Column],
+    schema: &SchemaRef,
+) -> Vec<BackendError> {
+    let mut faults = Vec::new();
+    let file = TextFile::new(location, path, columns, schema);
+    let file = match file {
+        Ok(file) => file,
+        Err(error) => return vec![BackendError::author(error.strip_backtrace())],
+    };
+    let mut done = file.first_row();
+    let texts = match file.texts() {
+        Ok(texts) => texts,
+        Err(error) => return vec![error],
+    };
+    for batch in texts {
+        let (rows, texts) = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                faults.push(error);
+                break;
+            }
+        };
+        for ((texts, conversion), column) in texts.iter().zip(&file.conversions).zip(columns) {
+            match conversion.values(texts) {
+                Ok(Ok(_)) => {}
+                Ok(Err(at)) => faults.push(refused(path, done + at, column, texts.value(at))),
+                Err(error) => faults.push(BackendError::author(error.strip_backtrace())),
+            }
+        }
+        done += rows;
+        if faults.len() >= MOST_FAULTS {
+            break;
+        }
+    }
+    faults.truncate(MOST_FAULTS);
+    faults
+}
+
 impl TextTable {
     fn plan(
         &self,
@@ -64,21 +110,11 @@ impl TextTable {
         let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.columns.len()).collect());
         let schema = Arc::new(self.schema.project(&wanted)?);
         let columns: Vec<Column> = wanted.iter().map(|at| self.columns[*at].clone()).collect();
-        let mut conversions = Vec::new();
-        for (column, field) in columns.iter().zip(schema.fields()) {
-            conversions.push(Conversion::to(column.sql_type, field.data_type())?);
-        }
         let file = |path: &PathBuf| {
-            let rows = TextFile {
-                location: self.location.clone(),
-                path: path.clone(),
-                columns: columns.clone(),
-                conversions: conversions.clone(),
-                schema: schema.clone(),
-            };
-            Arc::new(rows) as Arc<dyn PartitionStream>
+            let rows = TextFile::new(&self.location, path, &columns, &schema)?;
+            Ok::<_, DataFusionError>(Arc::new(rows) as Arc<dyn PartitionStream>)
         };
-        let partitions = self.files.iter().map(file).collect();
+        let partitions = self.files.iter().map(file).collect::<Result<Vec<_>, _>>()?;
         Ok(Arc::new(StreamingTableExec::try_new(schema.clone(), partitions, None, None, false, limit)?))
     }
 }
@@ -138,6 +174,23 @@ impl PartitionStream for TextFile {
 type Texts = Box<dyn Iterator<Item = Result<(usize, Vec<StringArray>), BackendError>> + Send>;
 
 impl TextFile {
+    fn new(location: &Location, path: &Path, columns: &[Column], schema: &SchemaRef) -> Result<Self, DataFusionError> {
+        let typed = columns.iter().zip(schema.fields());
+        let conversions = typed.map(|(column, field)| Conversion::to(column.sql_type, field.data_type()));
+        Ok(Self {
+            location: location.clone(),
+            path: path.to_owned(),
+            columns: columns.to_vec(),
+            conversions: conversions.collect::<Result<_, _>>()?,
+            schema: schema.clone(),
+        })
+    }
+
+    /// The number of the first row of values; a header is row 1.
+    fn first_row(&self) -> usize {
+        if self.location.format == Format::Csv && self.location.header { 2 } else { 1 }
+    }
+
     fn texts(&self) -> Result<Texts, BackendError> {
         match self.location.format {
             Format::Csv => csv(&self.location, &self.path, &self.columns),
@@ -147,8 +200,7 @@ impl TextFile {
 
     fn typed(&self, texts: Texts) -> impl Iterator<Item = Result<RecordBatch, DataFusionError>> + Send + use<> {
         let (path, columns, conversions) = (self.path.clone(), self.columns.clone(), self.conversions.clone());
-        let header = self.location.format == Format::Csv && self.location.header;
-        let (schema, first) = (self.schema.clone(), if header { 2 } else { 1 });
+        let (schema, first) = (self.schema.clone(), self.first_row());
         let mut done = 0;
         texts.map(move |texts| {
             let (rows, texts) = texts.map_err(external)?;
