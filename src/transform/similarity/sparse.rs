@@ -110,6 +110,16 @@ impl<'a, P: Place> Search<'a, P> {
         Self { similarity, items, values, starts, spans, own, codes, figures, lengths, population, once, counted }
     }
 
+    /// Whether scores are cosines as they are, which are worth telling from the bounds before anything else.
+    fn is_plain(&self) -> bool {
+        self.similarity.metric == Metric::Cosine && self.similarity.support_shrinkage == 0.0
+    }
+
+    /// What is added to the product of two lengths.
+    fn added(&self) -> (f64, f64) {
+        if self.similarity.shrinkage > 0.0 { (self.similarity.shrinkage, 1e-6) } else { (0.0, 0.0) }
+    }
+
     fn run(&self) -> Nearest {
         let next = AtomicUsize::new(0);
         let workers = rayon::current_num_threads();
@@ -253,7 +263,7 @@ impl<'a, P: Place> Worker<'a, P> {
         let work: usize = spans.iter().map(|(from, to)| (to - from) as usize).sum();
         if work < reach / 2 {
             self.each_touched(place, spans);
-        } else if search.similarity.metric == Metric::Cosine && search.similarity.support_shrinkage == 0.0 {
+        } else if search.is_plain() {
             self.each_near(place, reach);
         } else {
             (0..reach).for_each(|other| self.take(place, other));
@@ -307,9 +317,9 @@ impl<'a, P: Place> Worker<'a, P> {
         row: &[T],
         product: impl Fn(T) -> f64,
     ) -> bool {
-        let Search { lengths, similarity, once, .. } = self.search;
+        let Search { lengths, once, .. } = self.search;
         let (length, mine) = (lengths[place], self.bounds[place]);
-        let add = if similarity.shrinkage > 0.0 { (similarity.shrinkage, 1e-6) } else { (0.0, 0.0) };
+        let add = self.search.added();
         let row = &row[others.clone()];
         let sides = lengths[others.clone()].iter().zip(&self.bounds[others.clone()]);
         let near = |any: bool, (product_of, (other, bound)): (&T, (&f64, &f64))| {
@@ -332,6 +342,13 @@ impl<'a, P: Place> Worker<'a, P> {
             return;
         }
         let (mine, theirs) = (&figures[place], &figures[other]);
+        if self.search.is_plain() {
+            let (lengths, add) = (&self.search.lengths, self.search.added());
+            let score = sum / (lengths[place] * lengths[other] + add.0 + add.1);
+            if !(score >= self.bounds[place] || (*once && score >= self.bounds[other])) {
+                return;
+            }
+        }
         let score = similarity.score(sum, f64::from(common), mine, theirs, population);
         self.offer(place, other, score, common);
         if *once {
