@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::diagnostic::Diagnostic;
 use crate::report::snippet;
 
+mod check;
 mod clean;
 mod completions;
 mod doctor;
@@ -27,6 +28,7 @@ mod runs;
 mod schema;
 mod test;
 mod validate;
+mod why;
 
 mod sql;
 
@@ -144,6 +146,11 @@ impl Color {
         self.enabled(io::stderr().is_terminal())
     }
 
+    /// Whether what goes to standard output is coloured.
+    pub(crate) fn on_stdout(self) -> bool {
+        self.enabled(io::stdout().is_terminal())
+    }
+
     fn enabled(self, terminal: bool) -> bool {
         match self {
             Self::Always => true,
@@ -157,6 +164,10 @@ impl Color {
 enum Command {
     /// Run jobs: what changed is built aside, tested, and published all at once
     Run(run::Run),
+    /// Carry out sanity checks: is the data at fault, or the job's logic?
+    Check(check::Check),
+    /// Trace one row of a step back to the source rows it came of
+    Why(why::Why),
     /// Say what a run would do, in order, and why
     Plan(plan::PlanArgs),
     /// Find everything that is wrong with jobs without looking at data
@@ -193,6 +204,8 @@ impl Command {
     fn run(self, globals: &Globals) -> Result<Outcome, Outcome> {
         match self {
             Self::Run(command) => command.run(globals),
+            Self::Check(command) => command.run(globals),
+            Self::Why(command) => command.run(globals),
             Self::Plan(command) => command.run(globals),
             Self::Validate(command) => command.run(globals),
             Self::Test(command) => command.run(globals),

@@ -58,6 +58,8 @@ pub struct Job {
     pub steps: IndexMap<Name, Step>,
     /// Its sanity checks.
     pub checks: Vec<check::Check>,
+    /// Whether the checks about it follow each of its runs.
+    pub checks_after_run: bool,
 }
 
 /// One step of a job.
@@ -99,6 +101,31 @@ pub struct Step {
     pub included: bool,
     /// `publish` as written, while it waits for variables to be filled in.
     publish_template: Option<Spanned<String>>,
+}
+
+impl Step {
+    /// An internal step that is a query and nothing more.
+    pub fn query(name: Spanned<Name>, sql: Derived, tests: Vec<Test>, variables: Variables) -> Self {
+        Self {
+            name,
+            template_of: None,
+            description: None,
+            kind: StepKind::Sql(sql),
+            publish: None,
+            materialize: Materialization::Table,
+            columns: Vec::new(),
+            tests,
+            needs: Vec::new(),
+            when: None,
+            for_each: Vec::new(),
+            variables,
+            tags: Vec::new(),
+            retry: None,
+            timeout: None,
+            included: true,
+            publish_template: None,
+        }
+    }
 }
 
 /// What a step does.

@@ -4,6 +4,9 @@
 /// What is kept, as types.
 pub mod record;
 
+/// Checks and the profiles of tables.
+mod checks;
+
 mod read;
 
 mod write;
@@ -15,10 +18,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use thiserror::Error;
 
 pub use read::{LastStep, RunSummary};
-pub use record::{Published, RunRecord, Status, StepRecord, TestRecord};
+pub use record::{CheckRecord, ProfileRecord, Published, RunRecord, Status, StepRecord, TestRecord};
 
 /// The layout that this release reads and writes. A later release with another one migrates it; an earlier one refuses.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 create table runs (
@@ -45,6 +48,19 @@ create table timings (
     job text not null, step text not null, seconds real not null, primary key (job, step)
 ) strict, without rowid;
 create table statements (hash text primary key, text text not null) strict, without rowid;
+";
+
+/// What the second layout adds to the first.
+const CHECKS: &str = "
+create table profiles (
+    table_name text not null, at integer not null, clock integer not null, version text not null, measures text not null,
+    primary key (table_name, at)
+) strict, without rowid;
+create table checks (
+    job text not null, name text not null, at integer not null, clock integer not null, verdict text not null,
+    agreed integer, texts text not null,
+    primary key (job, name, at)
+) strict, without rowid;
 ";
 
 /// Why the ledger cannot be used.
@@ -115,7 +131,7 @@ impl Ledger {
         let version = user_version(&connection).map_err(named)?;
         match version {
             SCHEMA_VERSION => {}
-            0 => create(&mut connection).map_err(named)?,
+            0 | 1 => migrate(&mut connection).map_err(named)?,
             found => return Err(LedgerError::Newer { path: path.to_owned(), found }),
         }
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(named)?;
@@ -131,11 +147,16 @@ fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("pragma user_version", [], |row| row.get(0))
 }
 
-fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Brings a new or older file to this layout.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    if user_version(&transaction)? == 0 {
+    let found = user_version(&transaction)?;
+    if found < 1 {
         transaction.execute_batch(SCHEMA)?;
+    }
+    if found < 2 {
+        transaction.execute_batch(CHECKS)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()

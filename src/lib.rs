@@ -84,6 +84,12 @@ pub mod settings;
 /// The scheduler: what is ready starts, what is tested is published.
 pub mod run;
 
+/// Sanity checks and their verdicts: data or logic.
+pub mod check;
+
+/// A row traced back to what it was made from.
+pub mod why;
+
 /// SQL statements of one session, DDL and DML included, over its tables.
 pub mod session;
 

@@ -6,8 +6,14 @@ pub mod table;
 /// The generated parts of the README's reference.
 pub mod reference;
 
+/// Sanity checks.
+pub mod check;
+
 /// Diagnostics with the author's line.
 pub mod snippet;
+
+/// A traced row.
+pub mod why;
 
 /// Graphs of steps.
 pub mod graph;

@@ -4,6 +4,9 @@
 /// What the engine tells while it runs.
 pub mod event;
 
+/// Steps computed aside, for questions.
+pub mod aside;
+
 mod attempt;
 
 mod schedule;

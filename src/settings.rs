@@ -97,6 +97,8 @@ pub struct Settings {
     pub kept_sets: usize,
     /// For how many days runs are remembered.
     pub kept_days: u32,
+    /// Whether the checks about a job follow each of its runs.
+    pub checks_after_run: bool,
     /// Where secrets come from.
     pub secrets: SecretsProvider,
     /// Variables over those of the jobs: the target's, and over them those of the command line.
@@ -313,6 +315,7 @@ fn resolve(
         memory_limit,
         kept_sets: written.kept_sets.unwrap_or(5),
         kept_days: written.kept_days.unwrap_or(400),
+        checks_after_run: written.checks_after_run,
         secrets,
         variables,
         target,

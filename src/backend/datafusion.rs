@@ -171,6 +171,11 @@ impl Embedded {
         Ok(())
     }
 
+    /// The tables it works on.
+    pub fn tables(&self) -> &LocalTables {
+        &self.tables
+    }
+
     fn context(&self) -> Arc<TaskContext> {
         self.state.task_ctx()
     }

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::loaded::{Loaded, Meaning};
 use super::{Globals, Outcome, print};
 use crate::backend::datafusion::LocalTables;
+use crate::check::changed_lines;
 use crate::diagnostic::has_errors;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
@@ -101,32 +102,6 @@ fn differences(plan: &Plan, choices: &Choices, ledger: &Ledger) -> Result<Vec<Di
     Ok(found)
 }
 
-/// The lines of two texts, those only in the first with `-`, those only in the second with `+`.
-fn changed_lines(before: &str, after: &str) -> Vec<String> {
-    let (a, b): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
-    let mut common = vec![vec![0_usize; b.len() + 1]; a.len() + 1];
-    for (i, left) in a.iter().enumerate().rev() {
-        for (j, right) in b.iter().enumerate().rev() {
-            common[i][j] =
-                if left == right { common[i + 1][j + 1] + 1 } else { common[i + 1][j].max(common[i][j + 1]) };
-        }
-    }
-    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
-    while i < a.len() || j < b.len() {
-        if i < a.len() && j < b.len() && a[i] == b[j] {
-            lines.push(format!("  {}", a[i]));
-            (i, j) = (i + 1, j + 1);
-        } else if i < a.len() && (j == b.len() || common[i + 1][j] >= common[i][j + 1]) {
-            lines.push(format!("- {}", a[i]));
-            i += 1;
-        } else {
-            lines.push(format!("+ {}", b[j]));
-            j += 1;
-        }
-    }
-    lines
-}
-
 fn told(choice: &Choice) -> Option<(&'static str, String)> {
     match choice {
         Choice::Run(reason) => Some(("run", reason.to_string())),
@@ -179,15 +154,4 @@ fn value(plan: &Plan, choices: &Choices, differences: &[Difference]) -> serde_js
         }))
     });
     json!({ "steps": steps.collect::<Vec<_>>() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::changed_lines;
-
-    #[test]
-    fn a_changed_line_is_shown_between_what_stays() {
-        let lines = changed_lines("select a\nfrom t\nwhere x", "select a\nfrom u\nwhere x\nlimit 1");
-        assert_eq!(lines, ["  select a", "- from t", "+ from u", "  where x", "+ limit 1"]);
-    }
 }

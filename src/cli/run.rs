@@ -175,7 +175,11 @@ impl Run {
         if let Some(last) = last.filter(|_| results.run.status == Status::Success) {
             backend.forget(&last.id);
         }
-        Ok(outcome(&results))
+        drop((backend, ledger));
+        match outcome(&results) {
+            Outcome::Done => super::check::after_run(globals, loaded, wanted),
+            other => Ok(other),
+        }
     }
 
     fn record(&self, loaded: &Loaded, wanted: &[Name], selection: Option<&str>) -> RunRecord {

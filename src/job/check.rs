@@ -29,6 +29,8 @@ pub struct Check {
     pub reconcile: Option<Reconcile>,
     /// What is expected of tables that the query reads, beside their contracts.
     pub data: Vec<Profile>,
+    /// What it means where the check is not ok.
+    pub severity: Severity,
 }
 
 /// The job's figures to hold against the check's.
@@ -42,6 +44,8 @@ pub struct Reconcile {
     pub key: Vec<Spanned<Name>>,
     /// The figures: the check's column and the step's.
     pub columns: Vec<(Spanned<Name>, Spanned<Name>)>,
+    /// The rows of the step that the check is about, as an SQL condition; all where there is none.
+    pub filter: Option<Derived>,
     /// How far they may differ.
     pub tolerance: Tolerance,
 }
@@ -64,6 +68,12 @@ pub struct Profile {
     pub time: Option<Spanned<Name>>,
     /// How old the newest row may be.
     pub fresh_within: Option<Duration>,
+    /// How far ahead of now the newest row must be: the table is a schedule of what is to come.
+    pub reaches: Option<Duration>,
+    /// How far the rows of a day may be from what is usual, in hundredths.
+    pub volume: Option<f64>,
+    /// What it means where the table is off.
+    pub severity: Option<Severity>,
 }
 
 static TOLERANCE: Form = Form {
@@ -106,6 +116,8 @@ static RECONCILE: Record = Record::new(
         Key::new("key", Shape::OneOrMore(&Shape::Form(COLUMN_NAME)), "The columns that say which row is which.")
             .required()
             .example("[program_id]"),
+        Key::new("where", Shape::Text, "The rows of the step that the check is about, as an SQL condition; by default all.")
+            .example("affinity = 'Cinéma'"),
         Key::new(
             "columns",
             Shape::Names { noun: "column", value: &Shape::Form(COLUMN_NAME) },
@@ -118,12 +130,32 @@ static RECONCILE: Record = Record::new(
     ],
 );
 
+/// A share in hundredths.
+static PERCENT: Form = Form {
+    noun: "a percentage",
+    example: "50%",
+    accepts: |text| percent(text).is_some(),
+    pattern: "^[0-9]+(\\.[0-9]+)?\\s*%$",
+};
+
+const SEVERITY: Key =
+    Key::new("severity", Shape::Word(&["warn", "error"]), "What it means where it is off; by default `error`.");
+
 static PROFILE: Record = Record::new(
     "table profile",
     &[
         Key::new("time", Shape::Form(COLUMN_NAME), "The column that says when a row came about.")
             .example("scheduled_at"),
         Key::new("fresh_within", Shape::Form(&DURATION), "How old the newest row may be.").example("1d"),
+        Key::new(
+            "reaches",
+            Shape::Form(&DURATION),
+            "How far ahead of now the newest row must be: the table is a schedule of what is to come.",
+        )
+        .example("7d"),
+        Key::new("volume", Shape::Form(&PERCENT), "How far the rows of a day may be from what is usual; by default 33%.")
+            .example("50%"),
+        SEVERITY,
     ],
 );
 
@@ -150,6 +182,7 @@ static CHECK: Record = Record::new(
             Shape::Names { noun: "table", value: &Shape::Record(&PROFILE) },
             "What is expected of tables it reads, beside their contracts.",
         ),
+        SEVERITY,
     ],
 );
 
@@ -169,9 +202,17 @@ fn check(name: &Spanned<String>, node: &Node, files: &Files, problems: &mut Vec<
         about: node.get("about").and_then(Node::text).map(str::to_owned),
         sql: sql?,
         expect: expect.unwrap_or_default(),
-        reconcile: node.get("reconcile").and_then(reconcile),
+        reconcile: node.get("reconcile").and_then(|node| reconcile(node, files, problems)),
         data: node.get("data").map(|node| node.entries().iter().filter_map(profile).collect()).unwrap_or_default(),
+        severity: severity(node).unwrap_or_default(),
     })
+}
+
+fn severity(node: &Node) -> Option<Severity> {
+    match node.get("severity").and_then(Node::text)? {
+        "warn" => Some(Severity::Warn),
+        _ => Some(Severity::Error),
+    }
 }
 
 fn expectations(node: &Node, files: &Files, problems: &mut Vec<Diagnostic>) -> Vec<Test> {
@@ -219,10 +260,7 @@ fn column_expectations(node: &Node, problems: &mut Vec<Diagnostic>) -> Vec<Test>
         let hint = "add `between`, `in` or `not_null`";
         problems.push(Diagnostic::error("missing-key", message).at(column.span.clone()).hint(hint));
     }
-    let severity = match node.get("severity").and_then(Node::text) {
-        Some("warn") => Severity::Warn,
-        _ => Severity::Error,
-    };
+    let severity = severity(node).unwrap_or_default();
     rules.into_iter().map(|rule| expectation(rule, &column, severity, &node.span)).collect()
 }
 
@@ -239,7 +277,7 @@ fn expectation(rule: Rule, column: &Spanned<Name>, severity: Severity, span: &Sp
     }
 }
 
-fn reconcile(node: &Node) -> Option<Reconcile> {
+fn reconcile(node: &Node, files: &Files, problems: &mut Vec<Diagnostic>) -> Option<Reconcile> {
     let step = node.get("step")?;
     let name = TableName::parse(step.scalar()?)?;
     let pair = |entry: &yaml::Entry| {
@@ -251,6 +289,7 @@ fn reconcile(node: &Node) -> Option<Reconcile> {
         step: Spanned::new(name.table, step.span.clone()),
         key: node.get("key")?.items().iter().filter_map(column).collect(),
         columns: node.get("columns")?.entries().iter().filter_map(pair).collect(),
+        filter: node.get("where").and_then(|node| yaml::sql::read(node, files, problems)),
         tolerance: node.get("tolerance").and_then(Node::scalar).and_then(tolerance).unwrap_or(Tolerance::Absolute(0.0)),
     })
 }
@@ -260,7 +299,14 @@ fn profile(entry: &yaml::Entry) -> Option<Profile> {
         table: Spanned::new(TableName::parse(&entry.key.value)?, entry.key.span.clone()),
         time: entry.value.get("time").and_then(column),
         fresh_within: entry.value.get("fresh_within").and_then(Node::scalar).and_then(duration),
+        reaches: entry.value.get("reaches").and_then(Node::scalar).and_then(duration),
+        volume: entry.value.get("volume").and_then(Node::scalar).and_then(percent),
+        severity: severity(&entry.value),
     })
+}
+
+fn percent(text: &str) -> Option<f64> {
+    text.trim().strip_suffix('%')?.trim().parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0)
 }
 
 fn column(node: &Node) -> Option<Spanned<Name>> {

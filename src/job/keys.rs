@@ -183,9 +183,10 @@ pub static JOB: Record = Record::new(
         ),
         Key::new(
             "checks",
-            check::CHECKS,
-            "Sanity checks for `pipe check`: does the data or the job's logic explain a result?",
-        ),
+            Shape::Either(&[Shape::Word(&["after_run"]), check::CHECKS]),
+            "Sanity checks for `pipe check`: does the data or the job's logic explain a result? `after_run`: those about this job, written elsewhere, follow each of its runs.",
+        )
+        .example("after_run"),
     ],
 );
 

@@ -63,6 +63,7 @@ impl Reader<'_> {
             variables: self.variables(root),
             steps,
             checks,
+            checks_after_run: root.get("checks").and_then(Node::text) == Some("after_run"),
             name,
         }
     }

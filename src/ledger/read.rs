@@ -158,7 +158,7 @@ impl Ledger {
         })
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &self,
         sql: &str,
         values: impl rusqlite::Params,

@@ -1,5 +1,6 @@
 //! What the ledger keeps: a run, its steps, their tests. The same records are a run's results.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -159,4 +160,38 @@ pub struct Published {
     pub version: String,
     /// Its rows.
     pub rows: Option<u64>,
+}
+
+/// A table as it was measured once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProfileRecord {
+    /// The table, in lower case.
+    pub table: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The instant that the clock was pinned to.
+    pub clock: DateTime<Utc>,
+    /// The backend's mark of this state of the table.
+    pub version: String,
+    /// The measures, by name.
+    pub measures: BTreeMap<String, f64>,
+}
+
+/// What a check once came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckRecord {
+    /// The job that the check is written in.
+    pub job: String,
+    /// The check.
+    pub name: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The instant that the clock was pinned to.
+    pub clock: DateTime<Utc>,
+    /// The verdict's word.
+    pub verdict: String,
+    /// Whether the job's figures agreed; none where they were not compared.
+    pub agreed: Option<bool>,
+    /// What the job's figures were computed by: the SQL of each step, and each variable of the job.
+    pub texts: BTreeMap<String, String>,
 }

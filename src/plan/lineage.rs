@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchemaRef, JoinType};
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, TableScan};
+use datafusion::common::{Column, DFSchemaRef, JoinType, ScalarValue};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, Operator, TableScan};
 
 use super::step::{InputTable, Origin, PlannedStep, PlannedTransform, Work};
 use super::{Plan, StepId};
@@ -71,6 +72,76 @@ fn walk(plan: &Plan, step: usize, column: usize, depth: usize, found: &mut Vec<(
         {
             walk(plan, before, at, depth + 1, found);
         }
+    }
+}
+
+/// The conditions of a step that ask a column to be one of some constants: `kind = 36`, `kind in (36, 43)`.
+pub fn constants(step: &PlannedStep) -> Vec<(ColumnRef, Vec<ScalarValue>)> {
+    let mut found = Vec::new();
+    if let Work::Query(query) = &step.work {
+        constants_of(&query.plan, &mut found);
+    }
+    found
+}
+
+fn constants_of(plan: &LogicalPlan, found: &mut Vec<(ColumnRef, Vec<ScalarValue>)>) {
+    if let LogicalPlan::Filter(filter) = plan {
+        let input = of_plan(&filter.input);
+        for condition in split_conjunction(&filter.predicate) {
+            let Some((column, values)) = one_of(condition) else { continue };
+            let from: Vec<ColumnRef> = direct(column, &input, filter.input.schema()).into_iter().collect();
+            if let [only] = from.as_slice() {
+                found.push((only.clone(), values));
+            }
+        }
+    }
+    let walked = plan.apply_expressions(|expr| {
+        expr.apply(|expr| {
+            match expr {
+                Expr::ScalarSubquery(subquery) => constants_of(&subquery.subquery, found),
+                Expr::InSubquery(subquery) => constants_of(&subquery.subquery.subquery, found),
+                Expr::Exists(subquery) => constants_of(&subquery.subquery.subquery, found),
+                _ => {}
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    debug_assert!(walked.is_ok(), "the visitor never fails");
+    plan.inputs().into_iter().for_each(|input| constants_of(input, found));
+}
+
+/// The column of a condition and the constants that it may be, where the condition is no more than that.
+fn one_of(condition: &Expr) -> Option<(&Expr, Vec<ScalarValue>)> {
+    match condition {
+        Expr::BinaryExpr(both) if both.op == Operator::Eq => {
+            let (left, right) = (both.left.as_ref(), both.right.as_ref());
+            match (constant(left), constant(right)) {
+                (None, Some(value)) if bare(left) => Some((left, vec![value])),
+                (Some(value), None) if bare(right) => Some((right, vec![value])),
+                _ => None,
+            }
+        }
+        Expr::InList(list) if !list.negated && bare(&list.expr) => {
+            Some((&list.expr, list.list.iter().map(constant).collect::<Option<_>>()?))
+        }
+        _ => None,
+    }
+}
+
+/// A column, perhaps in another type.
+fn bare(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) => true,
+        Expr::Cast(cast) => bare(&cast.expr),
+        _ => false,
+    }
+}
+
+fn constant(expr: &Expr) -> Option<ScalarValue> {
+    match expr {
+        Expr::Literal(value, _) if !value.is_null() => Some(value.clone()),
+        Expr::Cast(cast) => constant(&cast.expr),
+        _ => None,
     }
 }
 

@@ -181,7 +181,7 @@ static RETENTION: Record = Record::new(
 /// `pipe.yaml`, its targets left to [`DATAFUSION`] and [`SNOWFLAKE`].
 pub static SETTINGS: Record = Record::new("pipe.yaml", &SETTINGS_KEYS);
 
-static SETTINGS_KEYS: [Key; 8] = [
+static SETTINGS_KEYS: [Key; 9] = [
     Key::new("project", Shape::Form(&NAME), "The project's name; by default its folder's."),
     Key::new("targets", Shape::Names { noun: "target", value: &Shape::Any }, "Named places to run against.").required(),
     Key::new("default_target", Shape::Text, "The target where none is named; by default the first.").example("local"),
@@ -197,6 +197,11 @@ static SETTINGS_KEYS: [Key; 8] = [
         "Memory for a run, above which it spills to disk; by default 70% of the machine's.",
     )
     .example("8GB"),
+    Key::new(
+        "checks",
+        Shape::Word(&["after_run"]),
+        "`after_run`: the checks about a job follow each of its runs, whatever the job says.",
+    ),
     Key::new("retention", Shape::Record(&RETENTION), "How much of the past is kept."),
     Key::new(
         "secrets",
@@ -209,7 +214,7 @@ static SETTINGS_KEYS: [Key; 8] = [
 /// `pipe.yaml` whole, for the JSON Schema.
 pub static SETTINGS_SCHEMA: Record = Record::new("pipe.yaml", &SCHEMA_KEYS);
 
-static SCHEMA_KEYS: [Key; 8] = {
+static SCHEMA_KEYS: [Key; 9] = {
     let mut keys = SETTINGS_KEYS;
     keys[1].shape = Shape::Names {
         noun: "target",

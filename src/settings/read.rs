@@ -26,6 +26,7 @@ pub(super) struct Written {
     pub(super) memory_limit: Option<Memory>,
     pub(super) kept_sets: Option<usize>,
     pub(super) kept_days: Option<u32>,
+    pub(super) checks_after_run: bool,
     pub(super) secrets: SecretsProvider,
 }
 
@@ -58,6 +59,7 @@ pub(super) fn parse(root: &Path, file: &SourceFile) -> (Written, Vec<Diagnostic>
         memory_limit: text("memory_limit").as_deref().and_then(memory),
         kept_sets: integer(retention.and_then(|r| r.get("sets"))),
         kept_days: integer(retention.and_then(|r| r.get("days"))).and_then(|n| u32::try_from(n).ok()),
+        checks_after_run: node.get("checks").is_some(),
         secrets: node.get("secrets").map(secrets).unwrap_or_default(),
     };
     (written, problems)

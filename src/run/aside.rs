@@ -1,0 +1,90 @@
+//! Steps computed aside, to answer questions about a job: each is built once, after what it reads, and nothing is published.
+
+use std::collections::HashSet;
+
+use datafusion::arrow::array::RecordBatch;
+use tokio_util::sync::CancellationToken;
+
+use super::keeps;
+use crate::backend::{Attempt, Backend, BackendError, Keep};
+use crate::name::TableName;
+use crate::plan::{Input, Origin, Plan, Query, StepId};
+
+/// Whether a step need not be built, since what it published serves; the table is what it publishes.
+pub type IsThere<'a> = dyn Fn(&StepId, Option<&TableName>) -> bool + 'a;
+
+/// The steps of a plan that have been built so far.
+pub struct Aside<'a> {
+    plan: &'a Plan,
+    backend: &'a dyn Backend,
+    keeps: Vec<Keep>,
+    built: HashSet<StepId>,
+    is_there: Box<IsThere<'a>>,
+}
+
+impl<'a> Aside<'a> {
+    /// Nothing is built yet.
+    pub fn new(plan: &'a Plan, backend: &'a dyn Backend, is_there: Box<IsThere<'a>>) -> Self {
+        Self { plan, backend, keeps: keeps(plan, false), built: HashSet::new(), is_there }
+    }
+
+    /// The rows of a query over these inputs.
+    pub async fn rows(&mut self, query: &Query, inputs: &[Input]) -> Result<Vec<RecordBatch>, BackendError> {
+        for input in inputs {
+            if let Origin::Step(id, published) = &input.origin
+                && !self.has(id, published.as_ref())
+                && let Some(at) = self.plan.position(id)
+            {
+                self.build(at, Keep::Share).await?;
+            }
+        }
+        self.backend.query(query).await
+    }
+
+    /// Builds a step after all that it reads, unless that is done, and says how many rows it has where that is known.
+    pub async fn build(&mut self, at: usize, keep: Keep) -> Result<Option<u64>, BackendError> {
+        let mut needed: HashSet<usize> = HashSet::new();
+        let mut waiting = vec![at];
+        while let Some(at) = waiting.pop() {
+            if !needed.insert(at) {
+                continue;
+            }
+            for input in &self.plan.steps[at].inputs {
+                if let Origin::Step(id, published) = &input.origin
+                    && !self.has(id, published.as_ref())
+                {
+                    waiting.extend(self.plan.position(id));
+                }
+            }
+        }
+        let mut rows = None;
+        for next in self.plan.step_order().into_iter().filter(|at| needed.contains(at)) {
+            let step = &self.plan.steps[next];
+            let keep = match &self.keeps[next] {
+                _ if next == at => keep.clone(),
+                Keep::Inline => Keep::Inline,
+                _ => Keep::Share,
+            };
+            let attempt = Attempt { run: "aside".to_owned(), number: 1, keep, cancel: CancellationToken::new() };
+            let built = self.backend.build(step, &attempt).await?;
+            self.built.insert(step.id.clone());
+            if next == at {
+                rows = built.rows;
+            }
+        }
+        Ok(rows)
+    }
+
+    fn has(&self, id: &StepId, published: Option<&TableName>) -> bool {
+        self.built.contains(id) || (self.is_there)(id, published)
+    }
+
+    /// Lets go of all that was built.
+    pub async fn forget(&mut self) {
+        for id in self.built.drain() {
+            if let Err(error) = self.backend.discard(&id).await {
+                tracing::debug!(%error, step = %id, "a result computed aside is left behind");
+            }
+        }
+    }
+}
