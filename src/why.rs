@@ -107,14 +107,13 @@ fn explained(step: &Step) -> Option<Step> {
     let key = Spanned::new(EXPLAIN.to_owned(), parameters.span.clone());
     let value = Node { value: Value::Boolean(true), span: parameters.span.clone() };
     mapping.entries.push(Entry { key, value });
-    Some(Step {
-        name: Spanned::new(explained_name(&step.name.value), step.name.span.clone()),
-        kind: StepKind::Transform { name: name.clone(), parameters },
-        publish: None,
-        columns: Vec::new(),
-        tests: Vec::new(),
-        ..step.clone()
-    })
+    let mut explained = step.clone();
+    explained.name.value = explained_name(&step.name.value);
+    explained.kind = StepKind::Transform { name: name.clone(), parameters };
+    explained.publish = None;
+    explained.columns.clear();
+    explained.tests.clear();
+    Some(explained)
 }
 
 /// What `--key` asks of a step's columns: each of the form `column=value`.

@@ -12,7 +12,7 @@ use crate::plan::{Plan, StepId, lineage};
 const GIVEN: [&str; 2] = ["run", "target"];
 
 /// What a step and all that it is computed from in its job are computed by: the SQL of each step, the value of each variable.
-pub fn texts(plan: &Plan, step: &StepId, job: &Job) -> BTreeMap<String, String> {
+pub(super) fn texts(plan: &Plan, step: &StepId, job: &Job) -> BTreeMap<String, String> {
     let mut texts: BTreeMap<String, String> = upstream(plan, step)
         .into_iter()
         .filter_map(|id| Some((format!("step {id}"), plan.steps[plan.position(&id)?].text.clone())))
@@ -36,7 +36,7 @@ fn upstream(plan: &Plan, step: &StepId) -> BTreeSet<StepId> {
 }
 
 /// What is not as it was when the check last agreed; where it never did, as it was in an earlier run.
-pub fn changes(
+pub(super) fn changes(
     now: &BTreeMap<String, String>,
     agreed: Option<&CheckRecord>,
     ledger: &Ledger,
@@ -75,7 +75,7 @@ fn told(before: &str, after: &str) -> Vec<String> {
 
 /// The steps that explain a disagreement, the likeliest first: those that changed; else those furthest up that other checks
 /// disagree with; else the one that was compared, after those that the differing columns come from and no check agrees with.
-pub fn blamed(
+pub(super) fn blamed(
     plan: &Plan,
     step: &StepId,
     difference: &Difference,

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use datafusion::arrow::datatypes::DataType;
+
 use super::profile::{Scan, Timing};
 use super::reconcile::Pairing;
 use crate::diagnostic::Diagnostic;
@@ -230,8 +232,8 @@ fn ask<'a>(question: Question<'a>, plan: &Plan, problems: &mut Vec<Diagnostic>) 
     }
     let constants = lineage::constants(step).into_iter();
     let sought = constants.filter_map(|(from, values)| {
-        let values = values.iter().map(ToString::to_string).collect();
-        Some((table_of(&from)?, from.column, values))
+        let texts = values.iter().map(|value| value.cast_to(&DataType::Utf8).map(|text| text.to_string()));
+        Some((table_of(&from)?, from.column, texts.collect::<Result<_, _>>().ok()?))
     });
     let sought = sought.collect();
     (problems.len() == before).then_some(Asked { question, step: id, tables, used, sought })

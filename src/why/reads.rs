@@ -13,35 +13,33 @@ use crate::plan::{InputTable, Origin};
 
 /// A table as a query reads it in one place.
 #[derive(Clone, Debug)]
-pub struct Read {
+pub(super) struct Read {
     /// The table or step.
-    pub origin: Origin,
+    pub(super) origin: Origin,
     /// Its columns.
-    pub schema: SchemaRef,
+    pub(super) schema: SchemaRef,
     /// Conditions on its rows alone, over columns without qualifier.
-    pub conditions: Vec<Expr>,
-    /// Whether its rows are grouped on the way to the output, so that several make one.
-    pub grouped: bool,
+    pub(super) conditions: Vec<Expr>,
 }
 
 /// A column of a read, by the read's place and the column's name.
-pub type Place = (usize, String);
+pub(super) type Place = (usize, String);
 
 /// The reads of a query and how they hang together.
 #[derive(Clone, Debug, Default)]
-pub struct Reads {
+pub(super) struct Reads {
     /// The tables read, in the order of the query.
-    pub reads: Vec<Read>,
+    pub(super) reads: Vec<Read>,
     /// For each output column where it is an input column unchanged; several where a UNION brings them together.
-    pub outputs: Vec<Vec<Place>>,
+    pub(super) outputs: Vec<Vec<Place>>,
     /// Columns that are equal.
-    pub equal: Vec<(Place, Place)>,
+    pub(super) equal: Vec<(Place, Place)>,
     /// What cannot be followed exactly, as clauses.
-    pub notes: BTreeSet<String>,
+    pub(super) notes: BTreeSet<String>,
 }
 
 /// The reads of a bound query.
-pub fn reads(plan: &LogicalPlan) -> Reads {
+pub(super) fn reads(plan: &LogicalPlan) -> Reads {
     let mut reads = Reads::default();
     reads.outputs = reads.walk(plan);
     reads
@@ -57,7 +55,6 @@ impl Reads {
                         origin: table.origin.clone(),
                         schema: table.schema.clone(),
                         conditions: Vec::new(),
-                        grouped: false,
                     };
                     self.reads.push(read);
                     scan.projected_schema.fields().iter().map(|field| vec![(at, field.name().clone())]).collect()
@@ -78,9 +75,7 @@ impl Reads {
                 input
             }
             LogicalPlan::Aggregate(aggregate) => {
-                let before = self.reads.len();
                 let input = self.walk(&aggregate.input);
-                self.reads[before..].iter_mut().for_each(|read| read.grouped = true);
                 let schema = aggregate.input.schema();
                 let keys = match aggregate.group_expr.as_slice() {
                     [Expr::GroupingSet(_)] => {

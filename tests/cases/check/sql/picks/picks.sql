@@ -1,8 +1,8 @@
 select
   program_id,
   title,
-  {{ weights.bookmarks }} * bookmarks / max(bookmarks) over ()
-  + {{ weights.rating }} * rating / max(rating) over ()
-  + {{ weights.hours }} * hours / max(hours) over () as score,
+  {{ weights.bookmarks }} * coalesce(bookmarks / nullif(max(bookmarks) over (), 0), 0)
+  + {{ weights.rating }} * coalesce(rating / nullif(max(rating) over (), 0), 0)
+  + {{ weights.hours }} * coalesce(hours / nullif(max(hours) over (), 0), 0) as score,
   row_number() over (order by score desc, program_id) as position
 from candidates
