@@ -26,7 +26,7 @@ bounds as (
     affinity,
     {%- for name in weights %}
     min({{ name | ident }}) as least_{{ name | raw }},
-    nullif(max({{ name | ident }}) - min({{ name | ident }}), 0) as width_{{ name | raw }}{{ "," if not loop.last }}
+    nullif(max({{ name | ident }}) - min({{ name | ident }}), 0) as width_{{ name | raw }}{% if not loop.last %},{% endif %}
     {%- endfor %}
   from figures
   group by affinity
@@ -37,7 +37,7 @@ select
   f.title,
   (
     {%- for name, weight in weights | items %}
-    {{ "+ " if not loop.first }}{{ weight }} * coalesce((f.{{ name | ident }} - b.least_{{ name | raw }})::float / b.width_{{ name | raw }}, 0)
+    {% if not loop.first %}+ {% endif %}{{ weight }} * coalesce((f.{{ name | ident }} - b.least_{{ name | raw }})::float / b.width_{{ name | raw }}, 0)
     {%- endfor %}
   )::float as score
 from figures as f

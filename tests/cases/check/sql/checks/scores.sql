@@ -20,7 +20,7 @@ select
   program_id,
   (
     {%- for name, weight in weights | items %}
-    {{ "+ " if not loop.first }}{{ weight }} * coalesce({{ name | ident }}::float / nullif(max({{ name | ident }}) over (), 0), 0)
+    {% if not loop.first %}+ {% endif %}{{ weight }} * coalesce({{ name | ident }}::float / nullif(max({{ name | ident }}) over (), 0), 0)
     {%- endfor %}
   ) as score
 from figures
