@@ -20,6 +20,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableSource, lit};
 
 use crate::backend::{Backend, BackendError};
 use crate::diagnostic::Diagnostic;
+use crate::dialect::types::SqlType;
 use crate::dialect::{Column, Dialect};
 use crate::job::{Job, Step, StepKind};
 use crate::name::{Name, TableName, nearest};
@@ -189,7 +190,7 @@ impl<'a> Tracer<'a> {
             Origin::Step(id, None) => id.to_string(),
             Origin::Step(id, Some(table)) if id.job != self.job => table.lower(),
             Origin::Step(id, Some(_)) => id.to_string(),
-            Origin::Table(table) => table.lower(),
+            Origin::Table(table) | Origin::Own(table) => table.lower(),
         };
         let rows = self.rows(&origin, &schema, &wanted, &conditions).await?;
         let mut trace = Trace {
@@ -258,9 +259,21 @@ impl<'a> Tracer<'a> {
                 learn(&mut known, place, &values);
             }
         }
+        self.into_reads(step, &reads, known, trace, depth).await
+    }
+
+    /// Follows what is known of rows into each table that a query reads.
+    async fn into_reads(
+        &mut self,
+        step: &PlannedStep,
+        reads: &Reads,
+        mut known: BTreeMap<Place, Vec<ScalarValue>>,
+        trace: &mut Trace,
+        depth: usize,
+    ) -> Result<(), BackendError> {
         let mut found: Vec<Option<Trace>> = vec![None; reads.reads.len()];
         loop {
-            spread(&reads, &mut known);
+            spread(reads, &mut known);
             let tied = |at: usize| known.keys().filter(|(read, _)| *read == at).count();
             let next = (0..reads.reads.len()).filter(|at| found[*at].is_none() && tied(*at) > 0).max_by_key(|at| tied(*at));
             let Some(at) = next else { break };
@@ -270,7 +283,7 @@ impl<'a> Tracer<'a> {
             let used = used(step, &read.origin);
             let (origin, schema) = (read.origin.clone(), read.schema.clone());
             let one = self.follow(origin, schema, wanted, read.conditions.clone(), used, depth + 1).await?;
-            for (place, column) in tying(&reads, at) {
+            for (place, column) in tying(reads, at) {
                 if let Some(index) = read.schema.column_with_name(&column).map(|(index, _)| index) {
                     learn(&mut known, &place, &values(&one.rows, index));
                 }
@@ -304,30 +317,21 @@ impl<'a> Tracer<'a> {
             let rows = self.rows(&Origin::Step(explained, None), &step.schema, &handed, &[]).await?;
             trace.components = Some((step.columns.clone(), rows));
         }
-        for (input, name) in step.inputs.iter().zip(work.transform.inputs()) {
-            let schema = match &input.origin {
-                Origin::Step(id, _) => self.plan.position(id).map(|at| self.plan.steps[at].schema.clone()),
-                Origin::Table(_) => input_schema(work, &input.origin),
-            };
-            let Some(schema) = schema else { continue };
-            let mut wanted: Vec<Wanted> = Vec::new();
-            for (at, origins) in work.lineage.iter().enumerate() {
-                let [(origin, column)] = origins.as_slice() else { continue };
-                let same = trace.columns.get(at).is_some_and(|output| output.name == *column);
-                if *origin == input.origin && same && schema.column_with_name(column.as_str()).is_some() {
-                    let values = values(&trace.rows, at);
-                    if !values.is_empty() && values.len() <= MOST_VALUES {
-                        wanted.push((column.as_str().to_owned(), values));
-                    }
+        for (at, query) in work.queries.iter().enumerate() {
+            let reads = reads(&query.plan);
+            let mut known: BTreeMap<Place, Vec<ScalarValue>> = BTreeMap::new();
+            for (output, origins) in work.lineage.iter().enumerate() {
+                let [only] = origins.as_slice() else { continue };
+                let is_handed = trace.columns.get(output).is_some_and(|column| {
+                    only.input == at && column.name == only.column && column.sql_type != SqlType::Float
+                });
+                let fields = query.plan.schema().fields();
+                let place = fields.iter().position(|field| is_handed && field.name() == only.column.as_str());
+                for place in place.and_then(|place| reads.outputs.get(place)).into_iter().flatten() {
+                    learn(&mut known, place, &values(&trace.rows, output));
                 }
             }
-            if wanted.is_empty() {
-                let told = name.value.lower();
-                trace.notes.push(format!("`{told}` is not followed: the {} hands none of its columns through", trace.kind));
-                continue;
-            }
-            let used = used(step, &input.origin);
-            trace.inputs.push(self.follow(input.origin.clone(), schema, wanted, Vec::new(), used, depth + 1).await?);
+            self.into_reads(step, &reads, known, trace, depth).await?;
         }
         trace.notes.push(format!("the {} also compares these rows with others, which are not followed", trace.kind));
         Ok(())
@@ -345,7 +349,7 @@ fn kind(step: Option<&PlannedStep>) -> String {
 fn told(origin: &Origin) -> String {
     match origin {
         Origin::Step(id, _) => id.to_string(),
-        Origin::Table(table) => table.lower(),
+        Origin::Table(table) | Origin::Own(table) => table.lower(),
     }
 }
 
@@ -357,11 +361,6 @@ fn scan(origin: &Origin, schema: &SchemaRef) -> Result<datafusion::logical_expr:
 
 fn unbound(error: datafusion::common::DataFusionError) -> BackendError {
     BackendError::author(error.strip_backtrace())
-}
-
-/// The schema of a table that a transform's query reads.
-fn input_schema(work: &PlannedTransform, origin: &Origin) -> Option<SchemaRef> {
-    work.queries.iter().flat_map(|query| reads(&query.plan).reads).find(|read| read.origin == *origin).map(|read| read.schema)
 }
 
 /// The condition that a column has one of these values; none where they are no values of its type.
@@ -424,7 +423,7 @@ fn used(step: &PlannedStep, origin: &Origin) -> Vec<Name> {
     let lines = lineage::lineage(step);
     let of_input = |from: &&lineage::ColumnRef| match origin {
         Origin::Step(id, _) => from.step.as_ref() == Some(id),
-        Origin::Table(table) => from.step.is_none() && from.table == table.lower(),
+        Origin::Table(table) | Origin::Own(table) => from.step.is_none() && from.table == table.lower(),
     };
     let all = lines.columns.iter().flatten().chain(&lines.rows).filter(of_input);
     let mut names: Vec<Name> = Vec::new();
@@ -439,7 +438,7 @@ fn used(step: &PlannedStep, origin: &Origin) -> Vec<Name> {
 /// The values of rows in those columns that another result has as well.
 fn handed_through(columns: &[Column], rows: &[RecordBatch], other: &[Column]) -> Vec<Wanted> {
     let both = columns.iter().enumerate().filter(|(_, column)| other.iter().any(|there| there.name == column.name));
-    let keys = both.filter(|(_, column)| !matches!(column.sql_type, crate::dialect::types::SqlType::Float));
+    let keys = both.filter(|(_, column)| column.sql_type != SqlType::Float);
     keys.map(|(at, column)| (column.name.as_str().to_owned(), values(rows, at)))
         .filter(|(_, values)| !values.is_empty() && values.len() <= MOST_VALUES)
         .collect()

@@ -201,12 +201,12 @@ fn ask<'a>(question: Question<'a>, plan: &Plan, problems: &mut Vec<Diagnostic>) 
     let mut tables: Vec<(TableName, Origin)> = Vec::new();
     for input in &step.inputs {
         match (&input.origin, &input.name.value.schema) {
-            (Origin::Table(name) | Origin::Step(_, Some(name)), Some(_)) => {
+            (Origin::Table(name) | Origin::Own(name) | Origin::Step(_, Some(name)), Some(_)) => {
                 if !tables.iter().any(|(known, _)| known == name) {
                     tables.push((name.clone(), input.origin.clone()));
                 }
             }
-            (Origin::Table(name), None) => tables.push((name.clone(), input.origin.clone())),
+            (Origin::Table(name) | Origin::Own(name), _) => tables.push((name.clone(), input.origin.clone())),
             (Origin::Step(step, _), _) => {
                 let message = format!("a check reads tables, and `{}` is a step of the job", step.step.lower());
                 let problem = Diagnostic::error("check-reads-step", message).at(input.name.span.clone());
@@ -218,7 +218,7 @@ fn ask<'a>(question: Question<'a>, plan: &Plan, problems: &mut Vec<Diagnostic>) 
     let table_of = |from: &lineage::ColumnRef| {
         let of = |origin: &Origin| match origin {
             Origin::Step(id, _) => from.step.as_ref() == Some(id),
-            Origin::Table(name) => from.step.is_none() && from.table == name.lower(),
+            Origin::Table(name) | Origin::Own(name) => from.step.is_none() && from.table == name.lower(),
         };
         tables.iter().find(|(_, origin)| of(origin)).map(|(table, _)| table.clone())
     };
@@ -269,7 +269,7 @@ fn scans(
     for asked in asked {
         for (table, origin) in &asked.tables {
             let columns = match origin {
-                Origin::Table(name) => sources.get(name).cloned().unwrap_or_default(),
+                Origin::Table(name) | Origin::Own(name) => sources.get(name).cloned().unwrap_or_default(),
                 Origin::Step(id, _) => plan.position(id).map(|at| plan.steps[at].columns.clone()).unwrap_or_default(),
             };
             let (_, used) = tables.entry(table.clone()).or_insert((columns, BTreeSet::new()));
