@@ -37,6 +37,8 @@ const MOST_ROWS: usize = 2000;
 const MOST_VALUES: usize = 1000;
 /// Steps above each other that a trace follows at most.
 const DEEPEST: usize = 64;
+/// What a table that no step of the job makes is called.
+const SOURCE: &str = "source";
 /// The key that makes a transform give its components.
 const EXPLAIN: &str = "explain";
 /// The transforms that have components to give.
@@ -277,18 +279,15 @@ impl<'a> Tracer<'a> {
             let tied = |at: usize| known.keys().filter(|(read, _)| *read == at).count();
             let next = (0..reads.reads.len()).filter(|at| found[*at].is_none() && tied(*at) > 0).max_by_key(|at| tied(*at));
             let Some(at) = next else { break };
-            let read = &reads.reads[at];
-            let wanted = known.iter().filter(|((read, _), _)| *read == at);
-            let wanted = wanted.map(|((_, column), values)| (column.clone(), values.clone())).collect();
-            let used = used(step, &read.origin);
-            let (origin, schema) = (read.origin.clone(), read.schema.clone());
-            let one = self.follow(origin, schema, wanted, read.conditions.clone(), used, depth + 1).await?;
+            let one = self.into_read(step, reads, at, &known, depth).await?;
             for (place, column) in tying(reads, at) {
-                if let Some(index) = read.schema.column_with_name(&column).map(|(index, _)| index) {
-                    learn(&mut known, &place, &values(&one.rows, index));
-                }
+                learn(&mut known, &place, &values_of(&one, &column));
             }
             found[at] = Some(one);
+        }
+        for (place, values) in narrowed(reads, &found) {
+            known.insert(place.clone(), values);
+            found[place.0] = Some(self.into_read(step, reads, place.0, &known, depth).await?);
         }
         for (at, one) in found.into_iter().enumerate() {
             match one {
@@ -300,6 +299,23 @@ impl<'a> Tracer<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The rows of one table that a query reads, by all that is known of them.
+    async fn into_read(
+        &mut self,
+        step: &PlannedStep,
+        reads: &Reads,
+        at: usize,
+        known: &BTreeMap<Place, Vec<ScalarValue>>,
+        depth: usize,
+    ) -> Result<Trace, BackendError> {
+        let read = &reads.reads[at];
+        let wanted = known.iter().filter(|((read, _), _)| *read == at);
+        let wanted = wanted.map(|((_, column), values)| (column.clone(), values.clone())).collect();
+        let used = used(step, &read.origin);
+        let (origin, schema) = (read.origin.clone(), read.schema.clone());
+        self.follow(origin, schema, wanted, read.conditions.clone(), used, depth + 1).await
     }
 
     /// Follows the rows of a transform into its inputs by the columns that it hands through, and asks for its components.
@@ -340,7 +356,7 @@ impl<'a> Tracer<'a> {
 
 fn kind(step: Option<&PlannedStep>) -> String {
     match step.map(|step| &step.work) {
-        None => "source".to_owned(),
+        None => SOURCE.to_owned(),
         Some(Work::Transform(work)) => work.transform.kind().to_owned(),
         Some(_) => "query".to_owned(),
     }
@@ -399,8 +415,8 @@ fn learn(known: &mut BTreeMap<Place, Vec<ScalarValue>>, place: &Place, values: &
 fn spread(reads: &Reads, known: &mut BTreeMap<Place, Vec<ScalarValue>>) {
     loop {
         let before = known.len();
-        for (a, b) in &reads.equal {
-            for (from, to) in [(a, b), (b, a)] {
+        for tie in &reads.equal {
+            for (from, to) in [(&tie.left, &tie.right), (&tie.right, &tie.left)] {
                 if let Some(values) = known.get(from).cloned() {
                     learn(known, to, &values);
                 }
@@ -414,8 +430,37 @@ fn spread(reads: &Reads, known: &mut BTreeMap<Place, Vec<ScalarValue>>) {
 
 /// The columns of other reads that are equal to a column of this one, with that column.
 fn tying(reads: &Reads, at: usize) -> Vec<(Place, String)> {
-    let both = reads.equal.iter().flat_map(|(a, b)| [(a, b), (b, a)]);
+    let both = reads.equal.iter().flat_map(|tie| [(&tie.left, &tie.right), (&tie.right, &tie.left)]);
     both.filter(|(here, there)| here.0 == at && there.0 != at).map(|(here, there)| (there.clone(), here.1.clone())).collect()
+}
+
+/// Source tables that hold rows which do not count, since the other side of a join lacks their value: the column, and the values
+/// that it may have.
+fn narrowed(reads: &Reads, found: &[Option<Trace>]) -> Vec<(Place, Vec<ScalarValue>)> {
+    let sides = reads.equal.iter().flat_map(|tie| {
+        [(tie.left_needs_right, &tie.left, &tie.right), (tie.right_needs_left, &tie.right, &tie.left)]
+    });
+    let mut narrow = Vec::new();
+    for (_, here, there) in sides.filter(|(needs, ..)| *needs) {
+        let (Some(Some(one)), Some(Some(other))) = (found.get(here.0), found.get(there.0)) else { continue };
+        let (mine, theirs) = (values_of(one, &here.1), values_of(other, &there.1));
+        let shared: Vec<ScalarValue> = mine.iter().filter(|value| is_among(value, &theirs)).cloned().collect();
+        if one.kind == SOURCE && !other.is_cut() && !shared.is_empty() && shared.len() < mine.len() && shared.len() <= MOST_VALUES {
+            narrow.push((here.clone(), shared));
+        }
+    }
+    narrow
+}
+
+/// Whether a value is among others, whatever their type.
+fn is_among(value: &ScalarValue, others: &[ScalarValue]) -> bool {
+    others.iter().any(|other| other == value || other.cast_to(&value.data_type()).is_ok_and(|other| other == *value))
+}
+
+/// The distinct values of a column of a trace's rows.
+fn values_of(trace: &Trace, column: &str) -> Vec<ScalarValue> {
+    let at = trace.columns.iter().position(|known| known.name.as_str() == column);
+    at.map(|at| values(&trace.rows, at)).unwrap_or_default()
 }
 
 /// The columns of an input that a step uses.

@@ -34,10 +34,9 @@ fn one(text: &mut String, trace: &Trace, rows: usize, parameters: &SessionParame
     if count > rows {
         let _ = writeln!(text, "{indent}  … {} more", count - rows);
     }
-    if let Some((columns, batches)) = &trace.components {
+    if let Some((columns, batches)) = components(trace, rows) {
         let _ = writeln!(text, "{indent}  explained:");
-        let table = render(columns, &first(batches, rows), Format::Table, parameters).unwrap_or_default();
-        for line in table.lines() {
+        for line in table(&columns, &batches, parameters).lines() {
             let _ = writeln!(text, "{indent}  {line}");
         }
     }
@@ -54,7 +53,21 @@ fn one(text: &mut String, trace: &Trace, rows: usize, parameters: &SessionParame
 /// The rows as a table of the columns that matter.
 fn shown(trace: &Trace, rows: usize, parameters: &SessionParameters) -> String {
     let (columns, batches) = narrowed(&trace.columns, &first(&trace.rows, rows), &trace.used);
-    render(&columns, &batches, Format::Table, parameters).unwrap_or_else(|error| format!("{error}\n"))
+    table(&columns, &batches, parameters)
+}
+
+/// A table without the line that counts its rows.
+fn table(columns: &[Column], batches: &[RecordBatch], parameters: &SessionParameters) -> String {
+    let text = render(columns, batches, Format::Table, parameters).unwrap_or_else(|error| format!("{error}\n"));
+    text.lines().filter(|line| !line.starts_with('(')).map(|line| format!("{line}\n")).collect()
+}
+
+/// The components of a transform's rows: the columns that the rows themselves do not show.
+fn components(trace: &Trace, rows: usize) -> Option<(Vec<Column>, Vec<RecordBatch>)> {
+    let (columns, batches) = trace.components.as_ref()?;
+    let shown = |column: &&Column| !trace.columns.iter().any(|known| known.name == column.name);
+    let more: Vec<Name> = columns.iter().filter(shown).map(|column| column.name.clone()).collect();
+    (!more.is_empty()).then(|| narrowed(columns, &first(batches, rows), &more))
 }
 
 fn narrowed(columns: &[Column], batches: &[RecordBatch], used: &[Name]) -> (Vec<Column>, Vec<RecordBatch>) {
@@ -86,7 +99,7 @@ fn value(trace: &Trace, rows: usize, parameters: &SessionParameters) -> Value {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     };
     let (columns, batches) = narrowed(&trace.columns, &first(&trace.rows, rows), &trace.used);
-    let components = trace.components.as_ref().map(|(columns, batches)| table(columns, &first(batches, rows)));
+    let components = components(trace, rows).map(|(columns, batches)| table(&columns, &batches));
     json!({
         "name": trace.name,
         "kind": trace.kind,

@@ -25,6 +25,19 @@ pub(super) struct Read {
 /// A column of a read, by the read's place and the column's name.
 pub(super) type Place = (usize, String);
 
+/// Two columns that are equal wherever a row comes of both reads.
+#[derive(Clone, Debug)]
+pub(super) struct Tie {
+    /// One column.
+    pub(super) left: Place,
+    /// The other.
+    pub(super) right: Place,
+    /// Whether a row on the left counts only where the right has its value.
+    pub(super) left_needs_right: bool,
+    /// Whether a row on the right counts only where the left has its value.
+    pub(super) right_needs_left: bool,
+}
+
 /// The reads of a query and how they hang together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reads {
@@ -33,7 +46,7 @@ pub(super) struct Reads {
     /// For each output column where it is an input column unchanged; several where a UNION brings them together.
     pub(super) outputs: Vec<Vec<Place>>,
     /// Columns that are equal.
-    pub(super) equal: Vec<(Place, Place)>,
+    pub(super) equal: Vec<Tie>,
     /// What cannot be followed exactly, as clauses.
     pub(super) notes: BTreeSet<String>,
 }
@@ -128,8 +141,14 @@ impl Reads {
     fn join(&mut self, join: &Join) -> Vec<Vec<Place>> {
         let left = self.walk(&join.left);
         let right = self.walk(&join.right);
+        let needs = match join.join_type {
+            JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi => (true, true),
+            JoinType::Left => (false, true),
+            JoinType::Right => (true, false),
+            _ => (false, false),
+        };
         for (a, b) in &join.on {
-            self.link(&places(a, &left, join.left.schema()), &places(b, &right, join.right.schema()));
+            self.link(&places(a, &left, join.left.schema()), &places(b, &right, join.right.schema()), needs);
         }
         let both: Vec<Vec<Place>> = left.iter().chain(&right).cloned().collect();
         if let Some(filter) = &join.filter {
@@ -161,7 +180,7 @@ impl Reads {
             if list.negated {
                 self.notes.insert("what NOT IN leaves out is not followed".to_owned());
             } else if let Some(first) = inner.first() {
-                self.link(&places(&list.expr, input, schema), first);
+                self.link(&places(&list.expr, input, schema), first, (true, true));
             }
             return;
         }
@@ -174,7 +193,7 @@ impl Reads {
         {
             let (left, right) = (places(&both.left, input, schema), places(&both.right, input, schema));
             if !left.is_empty() && !right.is_empty() {
-                return self.link(&left, &right);
+                return self.link(&left, &right, (false, false));
             }
         }
         let mut tables: BTreeSet<usize> = BTreeSet::new();
@@ -193,9 +212,14 @@ impl Reads {
         }
     }
 
-    fn link(&mut self, left: &[Place], right: &[Place]) {
+    fn link(&mut self, left: &[Place], right: &[Place], (left_needs_right, right_needs_left): (bool, bool)) {
         for a in left {
-            self.equal.extend(right.iter().map(|b| (a.clone(), b.clone())));
+            self.equal.extend(right.iter().map(|b| Tie {
+                left: a.clone(),
+                right: b.clone(),
+                left_needs_right,
+                right_needs_left,
+            }));
         }
     }
 
