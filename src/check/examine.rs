@@ -78,6 +78,7 @@ impl Examination<'_> {
         }
         for (asked, checked) in self.compiled.asked.iter().zip(&mut checks) {
             self.judge_data(asked, &profiled, &failed, checked);
+            Self::judge_expectations(checked);
         }
         self.judge_logic(&mut checks, ledger)?;
         for (asked, checked) in self.compiled.asked.iter().zip(&checks) {
@@ -201,6 +202,23 @@ impl Examination<'_> {
             for finding in findings.into_iter().filter(concerned) {
                 checked.findings.push(finding);
             }
+        }
+    }
+
+    /// A missed expectation is about the table that the check reads, where that is one and nothing else is off about it.
+    fn judge_expectations(checked: &mut Checked) {
+        let missed = checked.expectations.iter().filter(|one| one.outcome != Outcome::Pass);
+        let severe = missed.clone().any(|one| one.outcome == Outcome::Fail);
+        if let ([table], true, Some(first)) = (checked.tables.as_slice(), checked.findings.is_empty(), missed.clone().next()) {
+            let finding = Finding {
+                table: table.clone(),
+                column: None,
+                measure: first.name.clone(),
+                message: "what the check computes from it is not what is expected".to_owned(),
+                since: None,
+                severity: if severe { Severity::Error } else { Severity::Warn },
+            };
+            checked.findings.push(finding);
         }
     }
 

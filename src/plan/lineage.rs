@@ -121,6 +121,11 @@ fn one_of(condition: &Expr) -> Option<(&Expr, Vec<ScalarValue>)> {
                 _ => None,
             }
         }
+        Expr::BinaryExpr(either) if either.op == Operator::Or => {
+            let ((left, mut values), (right, more)) = (one_of(&either.left)?, one_of(&either.right)?);
+            values.extend(more);
+            (left == right).then_some((left, values))
+        }
         Expr::InList(list) if !list.negated && bare(&list.expr) => {
             Some((&list.expr, list.list.iter().map(constant).collect::<Option<_>>()?))
         }
@@ -133,6 +138,7 @@ fn bare(expr: &Expr) -> bool {
     match expr {
         Expr::Column(_) => true,
         Expr::Cast(cast) => bare(&cast.expr),
+        Expr::ScalarFunction(function) => function.name().contains("cast") && function.args.first().is_some_and(bare),
         _ => false,
     }
 }
@@ -141,6 +147,7 @@ fn constant(expr: &Expr) -> Option<ScalarValue> {
     match expr {
         Expr::Literal(value, _) if !value.is_null() => Some(value.clone()),
         Expr::Cast(cast) => constant(&cast.expr),
+        Expr::ScalarFunction(function) if function.name().contains("cast") => constant(function.args.first()?),
         _ => None,
     }
 }

@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod emit;
 mod check;
+mod emit;
 mod faults;
 mod flags;
 mod layout;
