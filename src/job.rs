@@ -122,6 +122,7 @@ impl Step {
             tags: Vec::new(),
             retry: None,
             timeout: None,
+            on_error: OnError::default(),
             included: true,
             publish_template: None,
         }

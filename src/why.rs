@@ -277,7 +277,8 @@ impl<'a> Tracer<'a> {
         loop {
             spread(reads, &mut known);
             let tied = |at: usize| known.keys().filter(|(read, _)| *read == at).count();
-            let next = (0..reads.reads.len()).filter(|at| found[*at].is_none() && tied(*at) > 0).max_by_key(|at| tied(*at));
+            let next =
+                (0..reads.reads.len()).filter(|at| found[*at].is_none() && tied(*at) > 0).max_by_key(|at| tied(*at));
             let Some(at) = next else { break };
             let one = self.into_read(step, reads, at, &known, depth).await?;
             for (place, column) in tying(reads, at) {
@@ -431,21 +432,29 @@ fn spread(reads: &Reads, known: &mut BTreeMap<Place, Vec<ScalarValue>>) {
 /// The columns of other reads that are equal to a column of this one, with that column.
 fn tying(reads: &Reads, at: usize) -> Vec<(Place, String)> {
     let both = reads.equal.iter().flat_map(|tie| [(&tie.left, &tie.right), (&tie.right, &tie.left)]);
-    both.filter(|(here, there)| here.0 == at && there.0 != at).map(|(here, there)| (there.clone(), here.1.clone())).collect()
+    both.filter(|(here, there)| here.0 == at && there.0 != at)
+        .map(|(here, there)| (there.clone(), here.1.clone()))
+        .collect()
 }
 
 /// Source tables that hold rows which do not count, since the other side of a join lacks their value: the column, and the values
 /// that it may have.
 fn narrowed(reads: &Reads, found: &[Option<Trace>]) -> Vec<(Place, Vec<ScalarValue>)> {
-    let sides = reads.equal.iter().flat_map(|tie| {
-        [(tie.left_needs_right, &tie.left, &tie.right), (tie.right_needs_left, &tie.right, &tie.left)]
-    });
+    let sides = reads
+        .equal
+        .iter()
+        .flat_map(|tie| [(tie.left_needs_right, &tie.left, &tie.right), (tie.right_needs_left, &tie.right, &tie.left)]);
     let mut narrow = Vec::new();
     for (_, here, there) in sides.filter(|(needs, ..)| *needs) {
         let (Some(Some(one)), Some(Some(other))) = (found.get(here.0), found.get(there.0)) else { continue };
         let (mine, theirs) = (values_of(one, &here.1), values_of(other, &there.1));
         let shared: Vec<ScalarValue> = mine.iter().filter(|value| is_among(value, &theirs)).cloned().collect();
-        if one.kind == SOURCE && !other.is_cut() && !shared.is_empty() && shared.len() < mine.len() && shared.len() <= MOST_VALUES {
+        if one.kind == SOURCE
+            && !other.is_cut()
+            && !shared.is_empty()
+            && shared.len() < mine.len()
+            && shared.len() <= MOST_VALUES
+        {
             narrow.push((here.clone(), shared));
         }
     }

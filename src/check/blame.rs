@@ -89,9 +89,9 @@ pub(super) fn blamed(
         return changed;
     }
     let disagreeing: Vec<&StepId> = above.iter().filter(|id| *id != step && others.get(*id) == Some(&false)).collect();
-    let first = disagreeing.iter().filter(|id| {
-        !disagreeing.iter().any(|other| other != *id && upstream(plan, id).contains(*other))
-    });
+    let first = disagreeing
+        .iter()
+        .filter(|id| !disagreeing.iter().any(|other| other != *id && upstream(plan, id).contains(*other)));
     let first: Vec<StepId> = first.map(|id| (*id).clone()).collect();
     if !first.is_empty() {
         return first;

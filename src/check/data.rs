@@ -128,9 +128,10 @@ impl Judge<'_> {
             (self.expected.fresh_within, within),
             (freshness.and_then(|freshness| freshness.warn_after), Severity::Warn),
         ];
-        if let Some((bound, severity)) = bounds.into_iter().find_map(|(bound, severity)| {
-            bound.filter(|bound| age > *bound).map(|bound| (bound, severity))
-        }) {
+        if let Some((bound, severity)) = bounds
+            .into_iter()
+            .find_map(|(bound, severity)| bound.filter(|bound| age > *bound).map(|bound| (bound, severity)))
+        {
             let message = format!(
                 "its newest `{}` is {newest}, {} ago, and {} is allowed",
                 column.lower(),
@@ -168,7 +169,8 @@ impl Judge<'_> {
         let bearable = if self.profile.timing == Timing::Still { 0.005 } else { 0.05 };
         if duplicates > 1 && share > bearable {
             let most = self.profile.days.iter().filter(|day| day.rows > 0 && day.day.is_some());
-            let since = most.filter(|day| exact(day.duplicates) / exact(day.rows) > 2.0 * bearable).find_map(|day| day.day);
+            let since =
+                most.filter(|day| exact(day.duplicates) / exact(day.rows) > 2.0 * bearable).find_map(|day| day.day);
             let message = format!("{duplicates} rows ({}) repeat another row in every column", percent(share));
             self.tell(None, "duplicates", since, message);
         }
@@ -200,7 +202,12 @@ impl Judge<'_> {
         let share = self.expected.volume.unwrap_or(VOLUME) / 100.0;
         let last = counts.last().map(|(day, _)| *day);
         if let Some(found) = volume_break(&counts, from, share.min(0.99)) {
-            let message = format!("{} rows a day where about {} are usual{}", whole(found.seen), whole(found.usual), ended(&found, last));
+            let message = format!(
+                "{} rows a day where about {} are usual{}",
+                whole(found.seen),
+                whole(found.usual),
+                ended(&found, last)
+            );
             self.tell(None, "rows", Some(found.since), message);
         }
         let duplicates = days.iter().filter(|day| day.rows >= 20).filter_map(|day| {
@@ -210,7 +217,12 @@ impl Judge<'_> {
         if let Some(found) = value_break(&duplicates, from, |usual, rows| 0.04_f64.max(chance(usual, rows)))
             && found.seen > found.usual
         {
-            let message = format!("{} of its rows repeat another row where {} is usual{}", percent(found.seen), percent(found.usual), ended(&found, last));
+            let message = format!(
+                "{} of its rows repeat another row where {} is usual{}",
+                percent(found.seen),
+                percent(found.usual),
+                ended(&found, last)
+            );
             self.tell(None, "duplicates", Some(found.since), message);
         }
         self.hours(&days, from, last);
@@ -224,9 +236,10 @@ impl Judge<'_> {
     fn hours(&mut self, days: &[Day], from: NaiveDate, last: Option<NaiveDate>) {
         let Some(usual) = hour(days) else { return };
         let turned = |day: &Day| Some((hour(std::slice::from_ref(day))? - usual + 12.0).rem_euclid(24.0));
-        let points = days.iter().filter(|day| day.rows >= 20).filter_map(|day| {
-            Some(Point { day: day.day?, value: turned(day)?, rows: day.rows })
-        });
+        let points = days
+            .iter()
+            .filter(|day| day.rows >= 20)
+            .filter_map(|day| Some(Point { day: day.day?, value: turned(day)?, rows: day.rows }));
         let points: Vec<Point> = points.collect();
         if let Some(found) = value_break(&points, from, |_, rows| 1.0_f64.max(25.0 / exact(rows).sqrt())) {
             let shift = found.seen - found.usual;
@@ -253,7 +266,10 @@ impl Judge<'_> {
         if let Some(found) = value_break(&nulls, from, |usual, rows| 0.02_f64.max(chance(usual, rows))) {
             let message = format!(
                 "{} of its rows have no `{}` where {} is usual{}",
-                percent(found.seen), column.lower(), percent(found.usual), ended(&found, last)
+                percent(found.seen),
+                column.lower(),
+                percent(found.usual),
+                ended(&found, last)
             );
             self.tell(Some(column), "nulls", Some(found.since), message);
         }
@@ -270,7 +286,8 @@ impl Judge<'_> {
         if self.profile.codes(column).is_none() || is_key(column, self.expected.contract) {
             return;
         }
-        let (recent, before): (Vec<&Day>, Vec<&Day>) = days.iter().partition(|day| day.day.is_some_and(|day| day >= from));
+        let (recent, before): (Vec<&Day>, Vec<&Day>) =
+            days.iter().partition(|day| day.day.is_some_and(|day| day >= from));
         if before.iter().filter(|day| day.rows > 0).count() < super::statistics::FEWEST_DAYS {
             return;
         }
@@ -279,19 +296,28 @@ impl Judge<'_> {
         for (value, share) in &new {
             if !old.contains_key(value) && *share > 0.01 && there_on(value) > 0 {
                 let since = recent.iter().find(|day| has(day, column, value)).and_then(|day| day.day);
-                let message = format!("{} of its rows have the new value {value} in `{}`", percent(*share), column.lower());
+                let message =
+                    format!("{} of its rows have the new value {value} in `{}`", percent(*share), column.lower());
                 self.tell(Some(column), "values", since, message);
             }
         }
         for (value, share) in old.iter().filter(|(_, share)| **share > 0.02) {
             let Some(last) = recent.iter().rposition(|day| has(day, column, value)) else {
-                let message = format!("the value {value} of `{}` is gone, which {} of its rows had", column.lower(), percent(*share));
+                let message = format!(
+                    "the value {value} of `{}` is gone, which {} of its rows had",
+                    column.lower(),
+                    percent(*share)
+                );
                 self.tell(Some(column), "values", recent.first().and_then(|day| day.day), message);
                 continue;
             };
             let missing: u64 = recent[last + 1..].iter().map(|day| day.rows).sum();
             if exact(missing) * share > 30.0 {
-                let message = format!("the value {value} of `{}` is gone, which {} of its rows had", column.lower(), percent(*share));
+                let message = format!(
+                    "the value {value} of `{}` is gone, which {} of its rows had",
+                    column.lower(),
+                    percent(*share)
+                );
                 self.tell(Some(column), "values", recent.get(last + 1).and_then(|day| day.day), message);
             }
         }
@@ -333,11 +359,16 @@ impl Judge<'_> {
         match (measure, column) {
             ("rows", _) if is_off(as_logs(value), &logs, bound) => {
                 let a_day = if self.profile.timing == Timing::Still { "" } else { " a day" };
-                let message = format!("{} rows{a_day} where about {} were usual in earlier runs", whole(value), whole(usual));
+                let message =
+                    format!("{} rows{a_day} where about {} were usual in earlier runs", whole(value), whole(usual));
                 self.tell(None, "rows", since, message);
             }
             ("duplicates", _) if value > usual && is_off(value, earlier, 0.03) => {
-                let message = format!("{} of its rows repeat another row where {} was usual in earlier runs", percent(value), percent(usual));
+                let message = format!(
+                    "{} of its rows repeat another row where {} was usual in earlier runs",
+                    percent(value),
+                    percent(usual)
+                );
                 self.tell(None, "duplicates", since, message);
             }
             ("hour", _) => {
@@ -346,20 +377,35 @@ impl Judge<'_> {
                 let shift = away(value);
                 if is_off(shift, &turned, 0.75) {
                     let way = if shift > 0.0 { "later" } else { "earlier" };
-                    let message = format!("its times of day are {:.1} hours {way} than in earlier runs; is it another time zone?", shift.abs());
+                    let message = format!(
+                        "its times of day are {:.1} hours {way} than in earlier runs; is it another time zone?",
+                        shift.abs()
+                    );
                     self.tell(None, "hour", since, message);
                 }
             }
             ("nulls", Some(column)) if is_off(value, earlier, 0.02) => {
-                let message = format!("{} of its rows have no `{}` where {} was usual in earlier runs", percent(value), column.lower(), percent(usual));
+                let message = format!(
+                    "{} of its rows have no `{}` where {} was usual in earlier runs",
+                    percent(value),
+                    column.lower(),
+                    percent(usual)
+                );
                 self.tell(Some(&column), "nulls", since, message);
             }
             ("level", Some(column)) if is_off(value, earlier, 0.4) => {
                 let message = format!("{} in earlier runs", times(&column, value - usual));
                 self.tell(Some(&column), "level", since, message);
             }
-            ("distinct", Some(column)) if is_off(as_logs(value), &logs, bound.max(0.5)) && !self.knows(None, "rows") => {
-                let message = format!("{} distinct values of `{}` where about {} were usual in earlier runs", whole(value), column.lower(), whole(usual));
+            ("distinct", Some(column))
+                if is_off(as_logs(value), &logs, bound.max(0.5)) && !self.knows(None, "rows") =>
+            {
+                let message = format!(
+                    "{} distinct values of `{}` where about {} were usual in earlier runs",
+                    whole(value),
+                    column.lower(),
+                    whole(usual)
+                );
                 self.tell(Some(&column), "distinct", since, message);
             }
             _ => {}
@@ -383,8 +429,16 @@ impl Judge<'_> {
             let judged = all.iter().filter(|names| columns(names).contains(column)).count() >= FEWEST_PROFILES;
             let column = self.column_called(column);
             let share = now.get(name).copied().unwrap_or_default();
-            if judged && !is_key(&column, self.expected.contract) && share > 0.01 && all.iter().all(|names| !names.contains(name)) {
-                let message = format!("{} of its rows have the value {value} in `{}`, which no earlier run saw", percent(share), column.lower());
+            if judged
+                && !is_key(&column, self.expected.contract)
+                && share > 0.01
+                && all.iter().all(|names| !names.contains(name))
+            {
+                let message = format!(
+                    "{} of its rows have the value {value} in `{}`, which no earlier run saw",
+                    percent(share),
+                    column.lower()
+                );
                 self.tell(Some(&column), "values", None, message);
             }
         }
@@ -392,13 +446,18 @@ impl Judge<'_> {
         for name in always.difference(&here) {
             let mut parts = name.splitn(3, '|').skip(1);
             let (Some(column), Some(value)) = (parts.next(), parts.next()) else { continue };
-            let usual = median(earlier.iter().filter_map(|record| record.measures.get(name).copied())).unwrap_or_default();
+            let usual =
+                median(earlier.iter().filter_map(|record| record.measures.get(name).copied())).unwrap_or_default();
             if known.contains(column) && usual > 0.02 {
                 let column = self.column_called(column);
                 if is_key(&column, self.expected.contract) {
                     continue;
                 }
-                let message = format!("no row has the value {value} in `{}`, which {} of the rows had in earlier runs", column.lower(), percent(usual));
+                let message = format!(
+                    "no row has the value {value} in `{}`, which {} of the rows had in earlier runs",
+                    column.lower(),
+                    percent(usual)
+                );
                 self.tell(Some(&column), "values", None, message);
             }
         }

@@ -98,7 +98,8 @@ impl Examination<'_> {
             match session.rows(&scan_step(&scan.table)).await {
                 Ok(rows) => {
                     let version = versions.get(&scan.table).cloned().unwrap_or_default();
-                    let profiled = Profiled { profile: scan.read(&rows), version, history: Vec::new(), broken: Vec::new() };
+                    let profiled =
+                        Profiled { profile: scan.read(&rows), version, history: Vec::new(), broken: Vec::new() };
                     profiles.push(self.remembered(&scan.table, &profiled));
                 }
                 Err(error) => tracing::warn!(%error, table = scan.table.lower(), "the table could not be profiled"),
@@ -109,8 +110,14 @@ impl Examination<'_> {
 
     fn blank(&self, asked: &Asked<'_>) -> Checked {
         let (check, about) = (asked.question.check, &asked.question.about.name.value);
-        let published: Vec<&TableName> =
-            asked.question.about.steps.values().filter_map(|step| step.publish.as_ref()).map(|table| &table.value).collect();
+        let published: Vec<&TableName> = asked
+            .question
+            .about
+            .steps
+            .values()
+            .filter_map(|step| step.publish.as_ref())
+            .map(|table| &table.value)
+            .collect();
         let stale = self.stale.iter().filter(|stale| published.contains(&&stale.table) && check.reconcile.is_some());
         debug_assert!(self.compiled.plan.jobs.contains(about), "the job of a check is planned");
         Checked {
@@ -146,7 +153,8 @@ impl Examination<'_> {
                     let day = self.moment.clock.date_naive();
                     let mut history = ledger.profiles(&scan.table.lower())?;
                     history.retain(|record| {
-                        (record.version != version || record.clock.date_naive() != day) && record.clock <= self.moment.clock
+                        (record.version != version || record.clock.date_naive() != day)
+                            && record.clock <= self.moment.clock
                     });
                     profiled.insert(scan.table.clone(), Profiled { profile, version, history, broken });
                 }
@@ -209,7 +217,9 @@ impl Examination<'_> {
     fn judge_expectations(checked: &mut Checked) {
         let missed = checked.expectations.iter().filter(|one| one.outcome != Outcome::Pass);
         let severe = missed.clone().any(|one| one.outcome == Outcome::Fail);
-        if let ([table], true, Some(first)) = (checked.tables.as_slice(), checked.findings.is_empty(), missed.clone().next()) {
+        if let ([table], true, Some(first)) =
+            (checked.tables.as_slice(), checked.findings.is_empty(), missed.clone().next())
+        {
             let finding = Finding {
                 table: table.clone(),
                 column: None,
@@ -368,6 +378,8 @@ impl<'a> Session<'a> {
 fn first(query: &Query, rows: usize) -> Result<Query, BackendError> {
     let plan = LogicalPlanBuilder::from((*query.plan).clone()).limit(0, Some(rows)).and_then(LogicalPlanBuilder::build);
     let plan = plan.map_err(|error| BackendError::author(error.strip_backtrace()))?;
-    Ok(Query { sql: format!("select * from (\n{}\n) limit {rows}", query.sql.trim().trim_end_matches(';')), plan: Opaque::new(plan) })
+    Ok(Query {
+        sql: format!("select * from (\n{}\n) limit {rows}", query.sql.trim().trim_end_matches(';')),
+        plan: Opaque::new(plan),
+    })
 }
-

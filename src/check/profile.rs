@@ -115,7 +115,9 @@ impl Scan {
             select.extend(measures(at, column));
         }
         let filter = match &self.timing {
-            Timing::Events(time) => format!("\nwhere {0} is null or {0} < current_timestamp()::timestamp_ntz", time.sql()),
+            Timing::Events(time) => {
+                format!("\nwhere {0} is null or {0} < current_timestamp()::timestamp_ntz", time.sql())
+            }
             Timing::Still | Timing::Schedule(..) => String::new(),
         };
         format!("select {}\nfrom {}{filter}\ngroup by \"day\"", select.join(",\n  "), self.table.sql())
@@ -193,7 +195,9 @@ fn frequent(json: &str) -> Vec<(String, u64)> {
     let pairs: Vec<(serde_json::Value, serde_json::Value)> = serde_json::from_str(json).unwrap_or_default();
     pairs
         .into_iter()
-        .filter_map(|(value, count)| Some((value.to_string(), count.as_u64().or_else(|| count.as_f64().map(|n| n as u64))?)))
+        .filter_map(|(value, count)| {
+            Some((value.to_string(), count.as_u64().or_else(|| count.as_f64().map(|n| n as u64))?))
+        })
         .collect()
 }
 
@@ -264,8 +268,8 @@ impl Profile {
 /// The mean time of day in hours; none where the times are all around the clock.
 pub fn hour(days: &[Day]) -> Option<f64> {
     let weighted = days.iter().filter_map(|day| day.clock.map(|clock| (clock, exact(day.rows))));
-    let (sine, cosine, rows) =
-        weighted.fold((0.0, 0.0, 0.0), |(s, c, n), ((sine, cosine), rows)| (s + sine * rows, c + cosine * rows, n + rows));
+    let (sine, cosine, rows) = weighted
+        .fold((0.0, 0.0, 0.0), |(s, c, n), ((sine, cosine), rows)| (s + sine * rows, c + cosine * rows, n + rows));
     if rows == 0.0 || f64::hypot(sine, cosine) / rows < 0.1 {
         return None;
     }
@@ -290,10 +294,12 @@ fn of_column(name: &Name, days: &[Day], rows: u64, measures: &mut BTreeMap<Strin
     let columns = || days.iter().filter_map(|day| Some((day, day.columns.get(name)?)));
     let nulls: u64 = columns().map(|(_, column)| column.nulls).sum();
     measures.insert(format!("nulls|{column}"), exact(nulls) / exact(rows));
-    if let Some(distinct) = median(columns().filter(|(day, _)| day.rows > 0).map(|(_, column)| exact(column.distinct))) {
+    if let Some(distinct) = median(columns().filter(|(day, _)| day.rows > 0).map(|(_, column)| exact(column.distinct)))
+    {
         measures.insert(format!("distinct|{column}"), distinct);
     }
-    let levels = columns().filter_map(|(day, column)| Some((column.level?, exact(day.rows.saturating_sub(column.nulls)))));
+    let levels =
+        columns().filter_map(|(day, column)| Some((column.level?, exact(day.rows.saturating_sub(column.nulls)))));
     let (sum, weight) = levels.fold((0.0, 0.0), |(sum, all), (level, rows)| (sum + level * rows, all + rows));
     if weight > 0.0 {
         measures.insert(format!("level|{column}"), sum / weight);

@@ -91,8 +91,7 @@ pub fn questions<'a>(
     }
     all.retain(|question| {
         let wanted = named.is_empty() || named.iter().any(|name| question.is_called(name));
-        let concerned =
-            about.is_none_or(|name| question.job.name.value == *name || question.about.name.value == *name);
+        let concerned = about.is_none_or(|name| question.job.name.value == *name || question.about.name.value == *name);
         wanted && concerned
     });
     Ok(all)

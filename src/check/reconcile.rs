@@ -84,9 +84,8 @@ impl<'a> Pairing<'a> {
         }
         let mut off = String::new();
         let mut any = vec!["\"check rows\" <> \"step rows\"".to_owned()];
-        let mut weight = vec![
-            "abs(\"check rows\" - \"step rows\")::float / nullif(sum(\"check rows\") over (), 0)".to_owned(),
-        ];
+        let mut weight =
+            vec!["abs(\"check rows\" - \"step rows\")::float / nullif(sum(\"check rows\") over (), 0)".to_owned()];
         for (at, figure) in self.figures.iter().enumerate() {
             let _ = write!(off, ", {} as \"off {at}\"", self.off(at, figure));
             any.push(self.off(at, figure));
@@ -108,7 +107,8 @@ impl<'a> Pairing<'a> {
 
     fn side(&self, table: &Name, filter: &str, is_check: bool) -> String {
         let names: Vec<String> = self.reconcile.key.iter().map(|name| name.value.sql()).collect();
-        let mut select: Vec<String> = names.iter().enumerate().map(|(at, name)| format!("{name} as \"key {at}\"")).collect();
+        let mut select: Vec<String> =
+            names.iter().enumerate().map(|(at, name)| format!("{name} as \"key {at}\"")).collect();
         let rows = if is_check { ("count(*)", "0") } else { ("0", "count(*)") };
         select.push(format!("{} as \"check rows\", {} as \"step rows\"", rows.0, rows.1));
         for (at, figure) in self.figures.iter().enumerate() {
@@ -171,9 +171,10 @@ impl<'a> Pairing<'a> {
 
     /// What the rows of the summary and of the worst keys say.
     pub fn read(&self, summary: &Cells, worst: &Cells) -> Difference {
-        let columns = self.figures.iter().enumerate().map(|(at, figure)| {
-            (figure.check.clone(), figure.step.clone(), summary.count(&format!("off {at}"), 0))
-        });
+        let columns =
+            self.figures.iter().enumerate().map(|(at, figure)| {
+                (figure.check.clone(), figure.step.clone(), summary.count(&format!("off {at}"), 0))
+            });
         let pair = |row: usize| Pair {
             key: (0..self.reconcile.key.len()).map(|at| worst.text(&format!("key {at}"), row)).collect(),
             rows: (worst.count("check rows", row), worst.count("step rows", row)),
@@ -204,9 +205,11 @@ impl Difference {
     pub fn clauses(&self) -> Vec<String> {
         let mut clauses = Vec::new();
         let repeated_less = self.off.min(self.repeated);
-        for (count, what) in
-            [(self.missing, "missing in the step"), (self.extra, "only in the step"), (repeated_less, "more often in the step")]
-        {
+        for (count, what) in [
+            (self.missing, "missing in the step"),
+            (self.extra, "only in the step"),
+            (repeated_less, "more often in the step"),
+        ] {
             if count > 0 {
                 clauses.push(format!("{count} {what}"));
             }

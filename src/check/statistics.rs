@@ -34,8 +34,7 @@ pub fn spread(values: &[f64]) -> f64 {
 
 /// Whether a value is further from earlier ones than they are from each other, and than `floor`.
 pub fn is_off(value: f64, earlier: &[f64], floor: f64) -> bool {
-    median(earlier.iter().copied())
-        .is_some_and(|usual| (value - usual).abs() > floor.max(SPREADS * spread(earlier)))
+    median(earlier.iter().copied()).is_some_and(|usual| (value - usual).abs() > floor.max(SPREADS * spread(earlier)))
 }
 
 /// A value of a day, and how many rows it was measured on.
@@ -68,7 +67,8 @@ pub fn value_break(points: &[Point], from: NaiveDate, floor: impl Fn(f64, u64) -
     let mut off: Vec<bool> = vec![false; points.len()];
     let mut found: Option<(usize, usize, f64)> = None;
     for (at, point) in points.iter().enumerate() {
-        let usual: Vec<f64> = (0..at).rev().filter(|before| !off[*before]).take(MOST_DAYS).map(|i| points[i].value).collect();
+        let usual: Vec<f64> =
+            (0..at).rev().filter(|before| !off[*before]).take(MOST_DAYS).map(|i| points[i].value).collect();
         if point.day < from || usual.len() < FEWEST_DAYS {
             continue;
         }
@@ -207,9 +207,8 @@ mod tests {
 
     #[test]
     fn a_share_that_appears_is_off_since_its_first_day() {
-        let points: Vec<Point> = (0..12)
-            .map(|at| Point { day: day(at), value: if at < 10 { 0.0 } else { 0.2 }, rows: 100 })
-            .collect();
+        let points: Vec<Point> =
+            (0..12).map(|at| Point { day: day(at), value: if at < 10 { 0.0 } else { 0.2 }, rows: 100 }).collect();
         let found = value_break(&points, day(5), |_, _| 0.01).expect("a break");
         assert_eq!((found.since, found.until, found.usual), (day(10), day(11), 0.0));
         assert_eq!(value_break(&points[..10], day(5), |_, _| 0.01), None);

@@ -212,7 +212,7 @@ fn published(
     let jobs: Vec<Name> = jobs.into_iter().filter(|name| has_steps(loaded, name)).collect();
     let (resolved, _) = loaded.resolve(&jobs);
     let state = state(loaded, &resolved.plan, resolved.volatile(), backend.tables(), ledger)?;
-    let ask = Ask { steps: (0..resolved.plan.steps.len()).collect(), by_name: false, force: false };
+    let ask = Ask { steps: (0..resolved.plan.steps.len()).collect(), by_name: false, force: false, unfinished: false };
     let choices = decide(&resolved.plan, &ask, &state);
     let runs = ledger.runs(1000).map_err(broken)?;
     let all_published = ledger.all_published().map_err(broken)?;

@@ -56,8 +56,7 @@ impl Why {
         let Some(job) = jobs.first() else { return Ok(Outcome::Done) };
         let mut problems = loaded.problems(&jobs);
         let explaining = explaining(&loaded.jobs, job);
-        let scope =
-            Scope { jobs: &explaining, sources: &loaded.contracts, templates: &loaded.project.templates };
+        let scope = Scope { jobs: &explaining, sources: &loaded.contracts, templates: &loaded.project.templates };
         let (resolved, more) = plan::resolve(&scope, &jobs);
         problems.extend(more);
         let (plan, more) = plan::bind(resolved, &loaded.dialect(), &loaded.contracts);
@@ -68,7 +67,8 @@ impl Why {
         let at = loaded.step(&plan, job, &self.step)?;
         let wanted = wanted(&plan.steps[at], &self.keys)?;
         let (backend, _) = super::check::opened(&loaded)?;
-        let trace = super::block_on(Tracer::new(&plan, job, &backend).trace(at, wanted))?.map_err(super::run::failed)?;
+        let trace =
+            super::block_on(Tracer::new(&plan, job, &backend).trace(at, wanted))?.map_err(super::run::failed)?;
         if trace.count() == 0 {
             let message = format!("step `{}` has no row with {}", plan.steps[at].id, self.keys.join(" and "));
             return Err(Outcome::Broken(message));
@@ -81,4 +81,3 @@ impl Why {
         Ok(Outcome::Done)
     }
 }
-

@@ -116,8 +116,12 @@ static RECONCILE: Record = Record::new(
         Key::new("key", Shape::OneOrMore(&Shape::Form(COLUMN_NAME)), "The columns that say which row is which.")
             .required()
             .example("[program_id]"),
-        Key::new("where", Shape::Text, "The rows of the step that the check is about, as an SQL condition; by default all.")
-            .example("affinity = 'Cinéma'"),
+        Key::new(
+            "where",
+            Shape::Text,
+            "The rows of the step that the check is about, as an SQL condition; by default all.",
+        )
+        .example("affinity = 'Cinéma'"),
         Key::new(
             "columns",
             Shape::Names { noun: "column", value: &Shape::Form(COLUMN_NAME) },
@@ -153,8 +157,12 @@ static PROFILE: Record = Record::new(
             "How far ahead of now the newest row must be: the table is a schedule of what is to come.",
         )
         .example("7d"),
-        Key::new("volume", Shape::Form(&PERCENT), "How far the rows of a day may be from what is usual; by default 33%.")
-            .example("50%"),
+        Key::new(
+            "volume",
+            Shape::Form(&PERCENT),
+            "How far the rows of a day may be from what is usual; by default 33%.",
+        )
+        .example("50%"),
         SEVERITY,
     ],
 );

@@ -68,15 +68,17 @@ impl Ledger {
         let query = "select statements.text, run from steps join statements on hash = steps.sql
                      where job = ? and step = ? and status = 'success' and statements.text <> ? order by run desc limit 1";
         let mut statement = self.connection.prepare_cached(query).map_err(|error| self.explain(&error))?;
-        let found = statement
-            .query_row(params![id.job.lower(), id.step.lower(), sql], |row| Ok((row.get(0)?, row.get(1)?)));
+        let found =
+            statement.query_row(params![id.job.lower(), id.step.lower(), sql], |row| Ok((row.get(0)?, row.get(1)?)));
         found.optional().map_err(|error| self.explain(&error))
     }
 }
 
 fn write_profile(connection: &Connection, profile: &ProfileRecord) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("insert or replace into profiles (table_name, at, clock, version, measures) values (?, ?, ?, ?, ?)")?
+        .prepare_cached(
+            "insert or replace into profiles (table_name, at, clock, version, measures) values (?, ?, ?, ?, ?)",
+        )?
         .execute(params![
             profile.table,
             profile.at.timestamp_micros(),

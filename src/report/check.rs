@@ -282,14 +282,7 @@ fn indented(text: &str, by: usize) -> String {
 }
 
 fn totals(checks: &[Checked]) -> String {
-    let kinds = [
-        Verdict::Ok,
-        Verdict::Data,
-        Verdict::Logic,
-        Verdict::DataAndLogic,
-        Verdict::Stale,
-        Verdict::Broken,
-    ];
+    let kinds = [Verdict::Ok, Verdict::Data, Verdict::Logic, Verdict::DataAndLogic, Verdict::Stale, Verdict::Broken];
     let counted = kinds.into_iter().filter_map(|kind| {
         let count = checks.iter().filter(|check| check.verdict() == kind).count();
         (count > 0).then(|| format!("{count} {}", kind.as_str()))

@@ -64,11 +64,8 @@ impl Reads {
             LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<InputTable>() {
                 Some(table) => {
                     let at = self.reads.len();
-                    let read = Read {
-                        origin: table.origin.clone(),
-                        schema: table.schema.clone(),
-                        conditions: Vec::new(),
-                    };
+                    let read =
+                        Read { origin: table.origin.clone(), schema: table.schema.clone(), conditions: Vec::new() };
                     self.reads.push(read);
                     scan.projected_schema.fields().iter().map(|field| vec![(at, field.name().clone())]).collect()
                 }

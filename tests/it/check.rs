@@ -42,10 +42,15 @@ fn warehouse(today: NaiveDate, seed: u64, growth: u64) -> Warehouse {
     };
     let programs = 60;
     table("program", "id,title,category", (1..=programs).map(|id| row(&[&id, &format!("p{id}"), &(id % 4)])).collect());
-    table("offer", "bundle_id,channel_id", [(1, 1), (1, 2), (2, 2), (2, 3), (3, 4), (3, 1)].map(|(b, c)| row(&[&b, &c])).to_vec());
+    table(
+        "offer",
+        "bundle_id,channel_id",
+        [(1, 1), (1, 2), (2, 2), (2, 3), (3, 4), (3, 1)].map(|(b, c)| row(&[&b, &c])).to_vec(),
+    );
     let rated = (1..=programs).filter(|id| id % 5 != 0);
     let rated = rated.flat_map(|id| [(id, 1), (id, 2)]);
-    let rated: Vec<_> = rated.map(|(id, service)| row(&[&id, &service, &format!("{}.{}", dice.below(5), dice.below(10))])).collect();
+    let rated: Vec<_> =
+        rated.map(|(id, service)| row(&[&id, &service, &format!("{}.{}", dice.below(5), dice.below(10))])).collect();
     table("rating", "program_id,service,rating", rated);
     let (mut airings, mut bookmarks, mut watches) = (Vec::new(), Vec::new(), Vec::new());
     for at in 0..DAYS + 8 {
@@ -134,13 +139,20 @@ fn edit(project: &Project, path: &str, before: &str, after: &str) {
 }
 
 /// The rows of a table that are of the last days, each changed; none leaves the row out, several make several.
-fn change(tables: &mut Warehouse, table: &str, time: usize, days: u64, mut to: impl FnMut(usize, &[String]) -> Vec<Vec<String>>) {
+fn change(
+    tables: &mut Warehouse,
+    table: &str,
+    time: usize,
+    days: u64,
+    mut to: impl FnMut(usize, &[String]) -> Vec<Vec<String>>,
+) {
     let from = if days == EVER { String::new() } else { (today() - Days::new(days)).to_string() };
     let rows = tables.get_mut(table).unwrap();
     let header = rows.remove(0);
-    let changed = rows.iter().enumerate().flat_map(|(at, row)| {
-        if row[time].as_str() >= from.as_str() { to(at, row) } else { vec![row.clone()] }
-    });
+    let changed = rows
+        .iter()
+        .enumerate()
+        .flat_map(|(at, row)| if row[time].as_str() >= from.as_str() { to(at, row) } else { vec![row.clone()] });
     *rows = std::iter::once(header).chain(changed.collect::<Vec<_>>()).collect();
 }
 
@@ -158,108 +170,138 @@ fn later(time: &str, hours: i64) -> String {
 type Plant = fn(&mut Warehouse, &Project);
 
 /// A fault: what it is, how it is planted, the verdict, and the table or step that must be named.
-const FAULTS: &[(&str, Plant, &str, &str)] = &[
-    ("the source is late", |tables, _| change(tables, "bookmark", 2, 2, |_, _| vec![]), "data", "tv.bookmark"),
-    (
-        "half the volume for three days",
-        |tables, _| change(tables, "watch", 3, 3, |at, row| if at % 2 == 0 { vec![row.to_vec()] } else { vec![] }),
-        "data",
-        "tv.watch",
-    ),
-    (
-        "bookmarks are there twice",
-        |tables, _| change(tables, "bookmark", 2, EVER, |_, row| vec![row.to_vec(), row.to_vec()]),
-        "data",
-        "tv.bookmark",
-    ),
-    (
-        "the code of a service changed",
-        |tables, _| change(tables, "rating", 0, EVER, |_, row| with(row, 1, if row[1] == "2" { "22" } else { &row[1] })),
-        "data",
-        "tv.rating",
-    ),
-    (
-        "times are of another zone",
-        |tables, _| change(tables, "watch", 3, 5, |_, row| with(row, 3, later(&row[3], 4))),
-        "data",
-        "tv.watch",
-    ),
-    (
-        "times of bookmarks are of another zone",
-        |tables, _| change(tables, "bookmark", 2, 4, |_, row| with(row, 2, later(&row[2], -6))),
-        "data",
-        "tv.bookmark",
-    ),
-    (
-        "a column has NULLs",
-        |tables, _| change(tables, "watch", 3, 4, |at, row| if at % 4 == 0 { with(row, 4, "") } else { vec![row.to_vec()] }),
-        "data",
-        "tv.watch",
-    ),
-    (
-        "seconds became minutes",
-        |tables, _| change(tables, "watch", 3, 3, |_, row| with(row, 4, row[4].parse::<u64>().unwrap() / 60)),
-        "data",
-        "tv.watch",
-    ),
-    (
-        "the schedule ends early",
-        |tables, _| {
-            let end = (today() + Days::new(3)).to_string();
-            change(tables, "airing", 2, 0, |_, row| if row[2] < end { vec![row.to_vec()] } else { vec![] });
-        },
-        "data",
-        "tv.airing",
-    ),
-    (
-        "a programme is there twice",
-        |tables, _| change(tables, "program", 0, EVER, |_, row| if row[0] == "7" { vec![row.to_vec(); 2] } else { vec![row.to_vec()] }),
-        "data",
-        "tv.program",
-    ),
-    (
-        "a join multiplies rows",
-        |_, project| edit(project, "sql/picks/on_air.sql", "where channel_id in (select channel_id from tv.offer where bundle_id in ({{ bundles }}))", "join tv.offer using (channel_id) where bundle_id in ({{ bundles }})"),
-        "logic",
-        "picks.on_air",
-    ),
-    (
-        "a join uses the wrong key",
-        |_, project| edit(project, "sql/picks/candidates.sql", "left join ratings as r on r.program_id = o.program_id", "left join ratings as r on r.program_id = o.airings"),
-        "logic",
-        "picks.candidates",
-    ),
-    (
-        "a weight is lost",
-        |_, project| edit(project, "sql/picks/picks.sql", "    + {{ weights.rating }} * coalesce(rating / nullif(max(rating) over (), 0), 0)\n", ""),
-        "logic",
-        "picks.picks",
-    ),
-    (
-        "the list of bundles is out of date",
-        |_, project| edit(project, "pipelines/picks.yaml", "bundles: [1, 2]", "bundles: [1]"),
-        "logic",
-        "picks.on_air",
-    ),
-    (
-        "a filter is dropped",
-        |_, project| edit(project, "sql/picks/ratings.sql", "where service = 2\n", ""),
-        "logic",
-        "picks.ratings",
-    ),
-    (
-        "a window is a day short",
-        |_, project| edit(project, "sql/picks/watches.sql", "day >= current_date", "day > current_date"),
-        "logic",
-        "picks.watches",
-    ),
-    (
-        "users are counted more than once",
-        |_, project| edit(project, "sql/picks/bookmarks.sql", "count(distinct user_id)", "count(user_id)"),
-        "logic",
-        "picks.bookmarks",
-    ),
-];
+const FAULTS: &[(&str, Plant, &str, &str)] =
+    &[
+        ("the source is late", |tables, _| change(tables, "bookmark", 2, 2, |_, _| vec![]), "data", "tv.bookmark"),
+        (
+            "half the volume for three days",
+            |tables, _| change(tables, "watch", 3, 3, |at, row| if at % 2 == 0 { vec![row.to_vec()] } else { vec![] }),
+            "data",
+            "tv.watch",
+        ),
+        (
+            "bookmarks are there twice",
+            |tables, _| change(tables, "bookmark", 2, EVER, |_, row| vec![row.to_vec(), row.to_vec()]),
+            "data",
+            "tv.bookmark",
+        ),
+        (
+            "the code of a service changed",
+            |tables, _| {
+                change(tables, "rating", 0, EVER, |_, row| with(row, 1, if row[1] == "2" { "22" } else { &row[1] }))
+            },
+            "data",
+            "tv.rating",
+        ),
+        (
+            "times are of another zone",
+            |tables, _| change(tables, "watch", 3, 5, |_, row| with(row, 3, later(&row[3], 4))),
+            "data",
+            "tv.watch",
+        ),
+        (
+            "times of bookmarks are of another zone",
+            |tables, _| change(tables, "bookmark", 2, 4, |_, row| with(row, 2, later(&row[2], -6))),
+            "data",
+            "tv.bookmark",
+        ),
+        (
+            "a column has NULLs",
+            |tables, _| {
+                change(tables, "watch", 3, 4, |at, row| if at % 4 == 0 { with(row, 4, "") } else { vec![row.to_vec()] })
+            },
+            "data",
+            "tv.watch",
+        ),
+        (
+            "seconds became minutes",
+            |tables, _| change(tables, "watch", 3, 3, |_, row| with(row, 4, row[4].parse::<u64>().unwrap() / 60)),
+            "data",
+            "tv.watch",
+        ),
+        (
+            "the schedule ends early",
+            |tables, _| {
+                let end = (today() + Days::new(3)).to_string();
+                change(tables, "airing", 2, 0, |_, row| if row[2] < end { vec![row.to_vec()] } else { vec![] });
+            },
+            "data",
+            "tv.airing",
+        ),
+        (
+            "a programme is there twice",
+            |tables, _| {
+                change(tables, "program", 0, EVER, |_, row| {
+                    if row[0] == "7" { vec![row.to_vec(); 2] } else { vec![row.to_vec()] }
+                })
+            },
+            "data",
+            "tv.program",
+        ),
+        (
+            "a join multiplies rows",
+            |_, project| {
+                edit(
+                    project,
+                    "sql/picks/on_air.sql",
+                    "where channel_id in (select channel_id from tv.offer where bundle_id in ({{ bundles }}))",
+                    "join tv.offer using (channel_id) where bundle_id in ({{ bundles }})",
+                )
+            },
+            "logic",
+            "picks.on_air",
+        ),
+        (
+            "a join uses the wrong key",
+            |_, project| {
+                edit(
+                    project,
+                    "sql/picks/candidates.sql",
+                    "left join ratings as r on r.program_id = o.program_id",
+                    "left join ratings as r on r.program_id = o.airings",
+                )
+            },
+            "logic",
+            "picks.candidates",
+        ),
+        (
+            "a weight is lost",
+            |_, project| {
+                edit(
+                    project,
+                    "sql/picks/picks.sql",
+                    "    + {{ weights.rating }} * coalesce(rating / nullif(max(rating) over (), 0), 0)\n",
+                    "",
+                )
+            },
+            "logic",
+            "picks.picks",
+        ),
+        (
+            "the list of bundles is out of date",
+            |_, project| edit(project, "pipelines/picks.yaml", "bundles: [1, 2]", "bundles: [1]"),
+            "logic",
+            "picks.on_air",
+        ),
+        (
+            "a filter is dropped",
+            |_, project| edit(project, "sql/picks/ratings.sql", "where service = 2\n", ""),
+            "logic",
+            "picks.ratings",
+        ),
+        (
+            "a window is a day short",
+            |_, project| edit(project, "sql/picks/watches.sql", "day >= current_date", "day > current_date"),
+            "logic",
+            "picks.watches",
+        ),
+        (
+            "users are counted more than once",
+            |_, project| edit(project, "sql/picks/bookmarks.sql", "count(distinct user_id)", "count(user_id)"),
+            "logic",
+            "picks.bookmarks",
+        ),
+    ];
 
 /// What a fault came to: the verdicts that are not ok, and what they name.
 fn found(ran: &Ran) -> (Vec<String>, Vec<String>) {
@@ -315,7 +357,11 @@ fn clean_variations_raise_no_alarm() {
     let variations: [(&str, Warehouse, &str); 5] = [
         ("another seed", warehouse(today(), 77, 0), "check --format json"),
         ("an earlier day", warehouse(today(), 1, 0), "check --format json --date 2026-10-29"),
-        ("a Monday after a busy weekend", warehouse(today() + Days::new(7), 3, 0), "check --format json --date 2026-11-09"),
+        (
+            "a Monday after a busy weekend",
+            warehouse(today() + Days::new(7), 3, 0),
+            "check --format json --date 2026-11-09",
+        ),
         ("steady growth", warehouse(today(), 4, 3), "check --format json"),
         ("another offer", warehouse(today(), 5, 0), "check --format json"),
     ];
@@ -391,7 +437,8 @@ fn a_row_is_followed_to_its_sources() {
     let trace: Value = serde_json::from_str(&ran.out).unwrap();
     let candidates = &trace["inputs"][0];
     assert_eq!((trace["count"].as_u64(), candidates["name"].as_str()), (Some(1), Some("picks.candidates")));
-    let names: Vec<&str> = candidates["inputs"].as_array().unwrap().iter().map(|input| input["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        candidates["inputs"].as_array().unwrap().iter().map(|input| input["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["picks.on_air", "tv.program", "picks.bookmarks", "picks.ratings", "picks.watches"]);
     let bookmarks = &candidates["inputs"][2];
     let id = candidates["rows"]["rows"][0][0].as_u64().unwrap();
@@ -408,7 +455,11 @@ fn wrong_names_are_told() {
     let project = project(&warehouse(today(), 1, 0));
     let ran = project.pipe("check bookmark");
     assert_eq!(ran.code, 2);
-    assert!(ran.err.contains("there is no check `bookmark`") && ran.err.contains("did you mean `bookmarks`?"), "{}", ran.err);
+    assert!(
+        ran.err.contains("there is no check `bookmark`") && ran.err.contains("did you mean `bookmarks`?"),
+        "{}",
+        ran.err
+    );
     edit(&project, "pipelines/checks.yaml", "columns: {cnt: bookmarks}", "columns: {cnt: bookmrks}");
     let ran = project.pipe("check bookmarks");
     assert!(ran.err.contains("step `picks.bookmarks` has no column `bookmrks`"), "{}", ran.err);
