@@ -261,11 +261,11 @@ impl<'a> Tracer<'a> {
                 learn(&mut known, place, &values);
             }
         }
-        self.into_reads(step, &reads, known, trace, depth).await
+        self.follow_reads(step, &reads, known, trace, depth).await
     }
 
     /// Follows what is known of rows into each table that a query reads.
-    async fn into_reads(
+    async fn follow_reads(
         &mut self,
         step: &PlannedStep,
         reads: &Reads,
@@ -280,7 +280,7 @@ impl<'a> Tracer<'a> {
             let next =
                 (0..reads.reads.len()).filter(|at| found[*at].is_none() && tied(*at) > 0).max_by_key(|at| tied(*at));
             let Some(at) = next else { break };
-            let one = self.into_read(step, reads, at, &known, depth).await?;
+            let one = self.follow_read(step, reads, at, &known, depth).await?;
             for (place, column) in tying(reads, at) {
                 learn(&mut known, &place, &values_of(&one, &column));
             }
@@ -288,7 +288,7 @@ impl<'a> Tracer<'a> {
         }
         for (place, values) in narrowed(reads, &found) {
             known.insert(place.clone(), values);
-            found[place.0] = Some(self.into_read(step, reads, place.0, &known, depth).await?);
+            found[place.0] = Some(self.follow_read(step, reads, place.0, &known, depth).await?);
         }
         for (at, one) in found.into_iter().enumerate() {
             match one {
@@ -303,7 +303,7 @@ impl<'a> Tracer<'a> {
     }
 
     /// The rows of one table that a query reads, by all that is known of them.
-    async fn into_read(
+    async fn follow_read(
         &mut self,
         step: &PlannedStep,
         reads: &Reads,
@@ -348,7 +348,7 @@ impl<'a> Tracer<'a> {
                     learn(&mut known, place, &values(&trace.rows, output));
                 }
             }
-            self.into_reads(step, &reads, known, trace, depth).await?;
+            self.follow_reads(step, &reads, known, trace, depth).await?;
         }
         trace.notes.push(format!("the {} also compares these rows with others, which are not followed", trace.kind));
         Ok(())

@@ -11,7 +11,7 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::{Span as ParserSpan, Token};
 
-use super::parse::{Statement, table_name};
+use super::parse::{DUAL, Statement, table_name};
 use crate::name::{Name, TableName};
 
 /// What the emitted text says instead of the author's.
@@ -72,8 +72,10 @@ impl Edits<'_> {
         })
     }
 
+    /// Whether a name is no table: a query of the statement's own, or DUAL.
     fn is_cte(&self, name: &TableName) -> bool {
-        name.schema.is_none() && self.ctes.iter().flatten().any(|cte| cte == name.table.as_str())
+        *name == TableName::bare(Name::quoted(DUAL))
+            || name.schema.is_none() && self.ctes.iter().flatten().any(|cte| cte == name.table.as_str())
     }
 
     /// A table in FROM. Where the new name ends otherwise than the old one, the old one becomes its alias.

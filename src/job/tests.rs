@@ -48,7 +48,7 @@ steps:
     timeout: 1.5m
     tags: [daily]
   ranked:
-    rank: {input: top}
+    rank: {input: top, score: title}
 tags: all
 ";
     let (job, problems) = read(text, &[("sql/week/free_channels.sql", "select 2 as id")]);
@@ -80,7 +80,7 @@ steps:
   b: {sql: gone.sql}
   c: {sgl: select 3}
   d: {rnk: {input: a}}
-  e: {sql: select 1, rank: {input: a}}
+  e: {sql: select 1, rank: {input: a, score: x}}
   f: {sql: select 1, publish: top}
   g: {sql: select 1, publish: ml.g, materialize: incremental}
   h: {sql: select 1, columns: {x: numbr}}

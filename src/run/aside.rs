@@ -1,6 +1,6 @@
 //! Steps computed aside, to answer questions about a job: each is built once, after what it reads, and nothing is published.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use datafusion::arrow::array::RecordBatch;
 use tokio_util::sync::CancellationToken;
@@ -18,14 +18,14 @@ pub struct Aside<'a> {
     plan: &'a Plan,
     backend: &'a dyn Backend,
     keeps: Vec<Keep>,
-    built: HashSet<StepId>,
+    built: BTreeSet<StepId>,
     is_there: Box<IsThere<'a>>,
 }
 
 impl<'a> Aside<'a> {
     /// Nothing is built yet.
     pub fn new(plan: &'a Plan, backend: &'a dyn Backend, is_there: Box<IsThere<'a>>) -> Self {
-        Self { plan, backend, keeps: keeps(plan, false), built: HashSet::new(), is_there }
+        Self { plan, backend, keeps: keeps(plan, false), built: BTreeSet::new(), is_there }
     }
 
     /// The rows of a query over these inputs.
@@ -43,7 +43,7 @@ impl<'a> Aside<'a> {
 
     /// Builds a step after all that it reads, unless that is done, and says how many rows it has where that is known.
     pub async fn build(&mut self, at: usize, keep: Keep) -> Result<Option<u64>, BackendError> {
-        let mut needed: HashSet<usize> = HashSet::new();
+        let mut needed: BTreeSet<usize> = BTreeSet::new();
         let mut waiting = vec![at];
         while let Some(at) = waiting.pop() {
             if !needed.insert(at) {
@@ -82,7 +82,7 @@ impl<'a> Aside<'a> {
 
     /// Lets go of all that was built.
     pub async fn forget(&mut self) {
-        for id in self.built.drain() {
+        for id in std::mem::take(&mut self.built) {
             if let Err(error) = self.backend.discard(&id).await {
                 tracing::debug!(%error, step = %id, "a result computed aside is left behind");
             }

@@ -182,7 +182,7 @@ impl Sorted {
 /// What the cells of a column are.
 #[derive(Clone, Copy, Debug)]
 enum Cells {
-    /// 0, 1, 2, … by row.
+    /// 1, 2, 3, … by row.
     Row,
     /// Integers below a bound, some NULL.
     Ids(u16),
@@ -216,11 +216,11 @@ fn given(spec: Spec, cells: &[Vec<u16>]) -> RecordBatch {
 
 fn made(kind: Cells, cells: &[u16]) -> ArrayRef {
     const WORDS: [&str; 12] = ["a", "b", "É", "z", "10", "9", "", "aa", "A", "ß", "c", "d"];
-    let present = |cell: &u16| cell % 11 != 0;
+    let present = |cell: &u16| !cell.is_multiple_of(11);
     let some = |cell: &u16| present(cell).then_some(cell / 11);
     let quarter = |cell: u16| f64::from(cell % 40) * 0.25;
     match kind {
-        Cells::Row => ints((0..).take(cells.len()).map(Some)),
+        Cells::Row => ints((1..).take(cells.len()).map(Some)),
         Cells::Ids(bound) => ints(cells.iter().map(|cell| some(cell).map(|cell| i64::from(cell % bound)))),
         Cells::Words(bound) => {
             text(cells.iter().map(|cell| some(cell).map(|cell| WORDS[usize::from(cell % bound) % WORDS.len()])))

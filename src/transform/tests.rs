@@ -201,7 +201,7 @@ fn parts_put_together_are_the_whole() {
         };
         let (first, rest) = (whole(&some(0, cut)), whole(&some(cut, users.len() - cut)));
         let together = concat_batches(&first.schema(), [&first, &rest]).expect("one schema");
-        assert_eq!(together, whole(&run(&transform, &[batch.clone()]).expect("a result")));
+        assert_eq!(together, whole(&run(&transform, std::slice::from_ref(&batch)).expect("a result")));
     }
     let global = "{input: t, partition_by: u, score: [{column: x, normalize: minmax, scope: global}]}";
     assert_eq!(parse("rank", global).ok().and_then(|rank| rank.parts()), None);

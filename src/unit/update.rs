@@ -306,7 +306,9 @@ pub(super) fn scalar(text: Option<&str>, column: &Column) -> String {
     let read = yaml::parse(&SourceFile::new("row", format!("[{{k: {text}}}]")));
     let read = read.ok().and_then(|node| node.items().first()?.get("k").cloned());
     let plain = read.is_some_and(|node| {
-        node.scalar() == Some(text) && (!is_text || matches!(node.value, Value::Text(_))) && !text.contains('\n')
+        node.scalar() == Some(text)
+            && (!is_text || matches!(node.value, Value::Text(_)))
+            && !text.chars().any(char::is_control)
     });
     match plain && !text.starts_with(['\'', '"', '*', '&', '!']) {
         true => text.to_owned(),

@@ -159,7 +159,8 @@ fn size(path: &Path) -> u64 {
 fn staged(layout: &Layout, dir: &Path) {
     match File::open(dir.join(OWNER)) {
         Ok(file) if file.try_lock().is_ok() => {
-            if !unpublished::set_aside(layout, dir) {
+            let kept = unpublished::set_aside(layout, dir);
+            if !kept {
                 remove(dir);
             }
         }

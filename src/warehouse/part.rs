@@ -75,9 +75,8 @@ impl Part {
 
     /// Writes what is left and the end, and gives the file.
     pub(super) fn finish(mut self, path: &Path) -> Result<File, Error> {
-        let closed = self.encode().and_then(|()| self.close_group()).and_then(|()| self.file.finish());
-        closed.map_err(|error| failed(path, error))?;
-        self.file.into_inner().map_err(|error| failed(path, error))
+        let closed = self.encode().and_then(|()| self.close_group()).and_then(|()| self.file.into_inner());
+        closed.map_err(|error| failed(path, error))
     }
 
     fn encode(&mut self) -> Result<(), ParquetError> {

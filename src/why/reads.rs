@@ -195,7 +195,9 @@ impl Reads {
         }
         let mut tables: BTreeSet<usize> = BTreeSet::new();
         let mut simple = true;
-        for column in condition.column_refs() {
+        let mut columns: Vec<_> = condition.column_refs().into_iter().collect();
+        columns.sort_unstable();
+        for column in columns {
             match schema.maybe_index_of_column(column).and_then(|at| input.get(at)).map(Vec::as_slice) {
                 Some([(table, _)]) => drop(tables.insert(*table)),
                 _ => simple = false,

@@ -84,7 +84,9 @@ impl Schedule<'_> {
         let mark = format!("as before run {}", self.run.record.id);
         for below in plan.dag.with_descendants([Node::Step(at)]) {
             let Node::Step(below) = below else { continue };
-            if let Decision::Run { fingerprint, .. } = &mut self.run.decisions[below] {
+            if below != at
+                && let Decision::Run { fingerprint, .. } = &mut self.run.decisions[below]
+            {
                 fingerprint.inputs.insert(table.lower(), mark.clone());
                 if let Some(record) = &mut self.records[below] {
                     record.fingerprint = Some(fingerprint.clone());

@@ -137,7 +137,6 @@ impl Joined {
 }
 
 /// The cells of all threads under common codes, which users and items have a NULL, and the items.
-#[expect(clippy::type_complexity, reason = "parallel results, taken apart at once")]
 fn joined(
     all: Vec<Cells>,
 ) -> Result<(Joined, Vec<bool>, Vec<bool>, datafusion::arrow::array::ArrayRef), TransformError> {

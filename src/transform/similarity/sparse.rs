@@ -268,8 +268,9 @@ impl<'a, P: Place> Worker<'a, P> {
         } else {
             (0..reach).for_each(|other| self.take(place, other));
         }
-        if search.once && search.similarity.include_self && !spans.is_empty() {
-            let figures = &search.figures[place];
+        let figures = &search.figures[place];
+        let supported = figures.users >= search.similarity.min_support as f64;
+        if search.once && search.similarity.include_self && supported && !spans.is_empty() {
             let score = search.similarity.score(figures.squares, figures.users, figures, figures, &search.population);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of users")]
             self.offer(place, place, score, figures.users as u32);

@@ -36,11 +36,10 @@ pub(super) fn provider(files: Vec<PathBuf>, schema: &SchemaRef) -> Arc<dyn Table
 
 /// Whether a contract asks for what there is, and the file can be opened.
 pub(super) fn check(path: &Path, columns: &[Column]) -> Result<(), BackendError> {
-    let fits = |column: &&Column| match (column.name.as_str(), column.sql_type) {
-        ("NAME", SqlType::Varchar(_)) | ("CONTENT", SqlType::Binary) => false,
-        _ => true,
+    let fits = |column: &Column| {
+        matches!((column.name.as_str(), column.sql_type), ("NAME", SqlType::Varchar(_)) | ("CONTENT", SqlType::Binary))
     };
-    if let Some(column) = columns.iter().find(fits) {
+    if let Some(column) = columns.iter().find(|column| !fits(column)) {
         let message = format!(
             "a table of `format: files` has `name` VARCHAR and `content` BINARY, and no `{}` {}",
             column.name.lower(),

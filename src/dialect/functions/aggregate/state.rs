@@ -93,7 +93,7 @@ fn top(call: &Call<'_>) -> Result<ArrayRef> {
             });
             found[at].1 += 1;
         }
-        found.sort_by(|a, b| b.1.cmp(&a.1));
+        found.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let pairs: Vec<String> = found.iter().take(wanted).map(|(value, count)| format!("[{value},{count}]")).collect();
         out.push('[');
         out.push_str(&pairs.join(","));
