@@ -227,6 +227,8 @@ impl List {
         match self.key_indent.filter(|_| !kept && !rows.is_empty()) {
             Some(key_indent) => {
                 let items: String = rows.iter().map(|row| item(row, key_indent + 2, true)).collect();
+                let start = place.file.text()[..place.start].trim_end_matches(' ').len();
+                let place = place.file.span(start..place.end);
                 Edit { place, text: format!("\n{}", items.trim_end_matches('\n')) }
             }
             None => {

@@ -338,7 +338,8 @@ fn is_template(problem: &Diagnostic) -> bool {
 
 /// `a step`, `an affinity`.
 fn with_article(noun: &str) -> String {
-    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    let vowel = noun.starts_with(['a', 'e', 'i', 'o', 'u']) && !noun.starts_with("uni");
+    let article = if vowel { "an" } else { "a" };
     format!("{article} {noun}")
 }
 

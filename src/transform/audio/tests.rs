@@ -24,9 +24,12 @@ fn tone(hertz: f64, level: f64) -> impl Fn(f64) -> f64 {
     move |at| decibels(level) * (2.0 * PI * hertz * at).sin()
 }
 
-/// Noise by a fixed rule: the fraction of a large multiple.
+/// White noise by a fixed rule: the bits of the sample's number, mixed.
 fn noise(at: f64) -> f64 {
-    0.3 * (((at * 16000.0).round() * 12.9898).sin() * 43758.5453).fract()
+    let mut bits = ((at * 16000.0).round() as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    0.3 * (((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0)
 }
 
 #[test]
