@@ -75,7 +75,7 @@ fn percentiles_are_between_values_or_values() {
     assert_eq!(one("MEDIAN(A)", "(1, 1), (2, 1)"), "1.500");
     assert_eq!(one("PERCENTILE_CONT(0.25) WITHIN GROUP (ORDER BY B)", AGGR), "10.000");
     assert_eq!(one("PERCENTILE_CONT(0.25) WITHIN GROUP (ORDER BY B DESC)", AGGR), "25.000");
-    assert_eq!(one("PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY B)", AGGR), "20.00");
+    assert_eq!(one("PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY B)", AGGR), "20");
     assert_eq!(one("PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY A)", "('c', 1), ('a', 1), ('b', 1)"), "b");
     assert_eq!(one("APPROX_PERCENTILE(B, 0.5)", AGGR), "20.0");
     assert_eq!(one("KURTOSIS(A)", "(1, 1), (2, 1), (2, 1), (2, 1), (2, 1)").parse::<f64>().unwrap().round(), 5.0);
