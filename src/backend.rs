@@ -8,11 +8,16 @@ use std::fmt;
 
 use ::datafusion::arrow::array::RecordBatch;
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::name::{Name, TableName};
 use crate::plan::{PlannedStep, Query, StepId};
+use crate::store::{Kind, StoreError};
+
+/// Rows as they come.
+pub type Rows = BoxStream<'static, Result<RecordBatch, BackendError>>;
 
 /// An engine and the tables it works on. A run shares one among all its steps.
 #[async_trait]
@@ -23,6 +28,12 @@ pub trait Backend: Send + Sync {
     /// Computes the step's result aside, where no reader of published tables sees it. What an earlier attempt left is
     /// replaced.
     async fn build(&self, step: &PlannedStep, attempt: &Attempt) -> Result<Built, BackendError>;
+
+    /// Takes rows from elsewhere as the step's result, aside like that of `build`.
+    async fn fill(&self, step: &PlannedStep, rows: Rows, attempt: &Attempt) -> Result<Built, BackendError>;
+
+    /// The rows of a step that was built in this run, in the order of its query, as they come.
+    async fn stream(&self, step: &PlannedStep) -> Result<Rows, BackendError>;
 
     /// The rows of a query over published tables and results built in this run.
     async fn query(&self, query: &Query) -> Result<Vec<RecordBatch>, BackendError>;
@@ -110,6 +121,18 @@ impl BackendError {
     /// An error that shows the author's fault.
     pub fn author(message: impl Into<String>) -> Self {
         Self::new(Remedy::Author, message)
+    }
+}
+
+impl From<StoreError> for BackendError {
+    fn from(error: StoreError) -> Self {
+        let remedy = match error.kind {
+            Kind::Passing => Remedy::Retry,
+            Kind::Denied => Remedy::Access,
+            Kind::Full => Remedy::Resources,
+            Kind::Missing | Kind::Other => Remedy::Author,
+        };
+        Self::new(remedy, error.message)
     }
 }
 

@@ -257,10 +257,11 @@ fn run(arguments: Vec<OsString>) -> u8 {
 fn start_log(globals: &Globals) -> io::Result<()> {
     let level = match (globals.quiet, globals.verbose) {
         (true, _) => "error",
-        (false, 0) => "warn",
+        (false, 0) => "warn,aws_runtime=error,aws_config=error",
         (false, 1) => "pipe=info,warn",
         (false, 2) => "pipe=debug,warn",
-        (false, _) => "trace",
+        // What talks to servers says at this level what it sends and gets, secrets among it.
+        (false, _) => "pipe=trace,datafusion=trace,info",
     };
     let log = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::new(level));
     let started = match &globals.log_file {

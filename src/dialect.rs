@@ -36,6 +36,9 @@ pub mod arithmetic;
 /// Casts.
 pub mod cast;
 
+/// Texts → values of declared types.
+pub mod texts;
+
 /// The type in which two types meet.
 pub mod coerce;
 

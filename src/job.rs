@@ -28,6 +28,15 @@ pub mod check;
 /// `for_each` and `when`: the steps that a run has.
 mod expand;
 
+/// Formats, compressions, dialects of CSV.
+pub mod file;
+
+/// The `load` step.
+pub mod load;
+
+/// The `export` step.
+pub mod export;
+
 /// The keys of a job file.
 pub mod keys;
 
@@ -141,6 +150,10 @@ pub enum StepKind {
         /// Its parameters, for the transform to read.
         parameters: Node,
     },
+    /// Files whose rows become its result.
+    Load(Box<load::Load>),
+    /// Rows that go out of the project.
+    Export(Box<export::Export>),
 }
 
 /// How a step's result lives.

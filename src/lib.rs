@@ -66,6 +66,9 @@ pub mod plan;
 /// Texts that must not be seen.
 pub mod secret;
 
+/// Files where they are: on this machine or in S3.
+pub mod store;
+
 /// The local store: tables as Parquet, published atomically.
 pub mod warehouse;
 
@@ -74,6 +77,9 @@ pub mod backend;
 
 /// What has been run, kept with the target.
 pub mod ledger;
+
+/// Load and export steps: rows in from files, rows out to files and databases.
+pub mod transfer;
 
 /// The author's files, found and read.
 pub mod project;

@@ -25,6 +25,9 @@ pub mod select;
 /// Views as texts that stand alone.
 pub mod view;
 
+/// Load and export steps before they touch anything.
+mod outside;
+
 /// What must run, and why.
 pub mod decide;
 
@@ -38,7 +41,8 @@ pub use bind::{bind, bind_steps, check, schema_of};
 pub use dag::{Dag, Node};
 pub use fingerprint::{Fingerprint, Hash};
 pub use resolve::{Contracts, Resolved, Scope, resolve};
-pub use step::{Input, InputTable, Origin, Patience, PlannedStep, PlannedTest, PlannedTransform, Query, Verdict, Work};
+pub use step::{Input, InputTable, Origin, Patience, PlannedExport, PlannedStep, PlannedTest, PlannedTransform};
+pub use step::{Query, Verdict, Work};
 
 use crate::name::Name;
 
@@ -124,9 +128,20 @@ impl Plan {
                 edges.push((Node::Publish(job), Node::Step(at), None));
             }
         }
+        for (at, _) in self.steps.iter().enumerate().filter(|(_, step)| step.export.is_some()) {
+            edges.extend(self.before_export(at).map(|before| (Node::Step(at), Node::Step(before), None)));
+        }
         for (after, before, span) in edges {
             self.dag.depend(after, before, span);
         }
+    }
+
+    /// The steps that an export waits for: all of its job that are no exports, since it goes out after their tests.
+    fn before_export(&self, export: usize) -> impl Iterator<Item = usize> + '_ {
+        let job = &self.steps[export].id.job;
+        let before =
+            self.steps.iter().enumerate().filter(move |(_, step)| step.id.job == *job && step.export.is_none());
+        before.map(|(at, _)| at)
     }
 
     /// The index of a step.

@@ -46,9 +46,10 @@ pub enum Bound {
 
 impl Threshold {
     /// Any failing row is too many.
-    const ANY: Self = Self { bound: Bound::Count(0), inclusive: false };
+    pub const ANY: Self = Self { bound: Bound::Count(0), inclusive: false };
 
-    fn exceeded(self, failed: u64, tested: u64) -> bool {
+    /// Whether so many of the rows tested are too many.
+    pub fn exceeded(self, failed: u64, tested: u64) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
         let (failed, bound) = match self.bound {
             Bound::Count(bound) => (failed as f64, bound as f64),

@@ -23,6 +23,7 @@ use crate::backend::{Backend, Keep};
 use crate::ledger::{Ledger, LedgerError, RunRecord, Status, StepRecord};
 use crate::name::Name;
 use crate::plan::{Fingerprint, Plan, StepId};
+use crate::transfer::Transfers;
 
 /// What a run does with a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +54,8 @@ pub struct Run<'a> {
     pub decisions: Vec<Decision>,
     /// What executes.
     pub backend: Arc<dyn Backend>,
+    /// What loads and exports.
+    pub transfers: Arc<Transfers>,
     /// What remembers.
     pub ledger: &'a mut Ledger,
     /// The run as the ledger will know it.
@@ -123,6 +126,14 @@ const INLINE_DEPTH: usize = 8;
 
 fn keep(step: &crate::plan::PlannedStep, reads: usize, depth: usize, keep_all: bool) -> Keep {
     match &step.publish {
+        // Without tests, the rows of an export go out as they are computed.
+        _ if step.export.is_some() => {
+            if step.tests.is_empty() {
+                Keep::Inline
+            } else {
+                Keep::Share
+            }
+        }
         Some(table) if step.view => Keep::View(table.clone()),
         Some(table) => Keep::Table(table.clone()),
         None if keep_all => Keep::Table(crate::name::TableName::in_schema(step.id.job.clone(), step.id.step.clone())),

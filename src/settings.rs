@@ -9,9 +9,11 @@ use indexmap::IndexMap;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::name::{TableName, nearest};
 use crate::project;
+pub use crate::secret::Parameter;
 use crate::source::Location;
 use crate::template::{Variable, Variables};
 use crate::text::{SourceFile, Span, Spanned};
+use crate::transfer::{Login, Tls};
 
 /// The keys of `pipe.yaml`.
 pub mod keys;
@@ -101,6 +103,8 @@ pub struct Settings {
     pub checks_after_run: bool,
     /// Where secrets come from.
     pub secrets: SecretsProvider,
+    /// The databases that exports go to, by name, as this target has them.
+    pub connections: IndexMap<String, Connection>,
     /// Variables over those of the jobs: the target's, and over them those of the command line.
     pub variables: Variables,
 }
@@ -131,6 +135,8 @@ pub struct Target {
     pub date: Option<Moment>,
     /// Variables over those of the jobs.
     pub variables: Variables,
+    /// Parameters of connections that this target has otherwise.
+    pub connections: IndexMap<String, Connection>,
 }
 
 /// What executes, and what that needs.
@@ -153,20 +159,35 @@ pub struct Local {
     pub tables: IndexMap<TableName, Spanned<Location>>,
 }
 
-/// How Snowflake is reached.
-#[derive(Clone, Debug, PartialEq)]
+/// How a database, such as Snowflake, is reached.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Connection {
     /// The parameters as written, `account`, `user` and so on. A value may be a reference to a secret.
     pub parameters: IndexMap<String, Spanned<Parameter>>,
 }
 
-/// A value of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Parameter {
-    /// As written.
-    Plain(String),
-    /// The name of a secret, fetched when the connection is made.
-    Secret(String),
+impl Connection {
+    /// How this PostgreSQL database is reached; paths count from the project's folder.
+    pub fn login(&self, root: &std::path::Path) -> Login {
+        let get = |key: &str| self.parameters.get(key).map(|parameter| parameter.value.clone());
+        let or = |key: &str, usual: &str| get(key).unwrap_or_else(|| Parameter::Plain(usual.to_owned()));
+        let word = |key: &str| match get(key) {
+            Some(Parameter::Plain(text)) => Some(text),
+            _ => None,
+        };
+        Login {
+            host: or("host", "localhost"),
+            port: or("port", "5432"),
+            database: or("database", "postgres"),
+            user: or("user", "postgres"),
+            password: get("password"),
+            tls: match word("tls").as_deref() {
+                Some("disable") => Tls::Disable,
+                Some("require") => Tls::Require,
+                _ => Tls::Verify(word("ca").map(|path| root.join(path))),
+            },
+        }
+    }
 }
 
 impl Local {
@@ -304,6 +325,11 @@ fn resolve(
     let target = target?;
     let mut variables = target.variables.clone();
     read::flag_variables(&flags.variables, &mut variables, problems);
+    let mut connections = written.connections.clone();
+    for (name, own) in &target.connections {
+        connections.entry(name.clone()).or_default().parameters.extend(own.parameters.clone());
+    }
+    read::complete(&connections, &target.span, problems);
     let timezone = written.timezone.unwrap_or_else(|| "UTC".to_owned());
     let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
     Some(Settings {
@@ -317,6 +343,7 @@ fn resolve(
         kept_days: written.kept_days.unwrap_or(400),
         checks_after_run: written.checks_after_run,
         secrets,
+        connections,
         variables,
         target,
         root,

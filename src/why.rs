@@ -219,6 +219,7 @@ impl<'a> Tracer<'a> {
         match &step.work {
             Work::Query(query) => Box::pin(self.through_query(step, query, &mut trace, depth)).await?,
             Work::Transform(work) => Box::pin(self.through_transform(step, work, &mut trace, depth)).await?,
+            Work::Load(_) => trace.notes.push("the files that it loads are not followed".to_owned()),
             Work::Broken => {}
         }
         Ok(trace)
@@ -359,6 +360,7 @@ fn kind(step: Option<&PlannedStep>) -> String {
     match step.map(|step| &step.work) {
         None => SOURCE.to_owned(),
         Some(Work::Transform(work)) => work.transform.kind().to_owned(),
+        Some(Work::Load(_)) => "load".to_owned(),
         Some(_) => "query".to_owned(),
     }
 }

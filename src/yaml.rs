@@ -333,7 +333,8 @@ impl<'a> Reader<'a> {
                     let hint = "in YAML `{` starts a mapping: put a value that begins with `{{` in quotes";
                     return Err(Box::new(Diagnostic::error("yaml-key", message).at(key.span).hint(hint)));
                 }
-                Value::Null => String::new(),
+                // `null` may be the name of a key.
+                Value::Null => key.span.text().to_owned(),
                 _ => key.scalar().unwrap_or_default().to_owned(),
             };
             if plain && text == "<<" {

@@ -31,29 +31,30 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 
-use super::{Attempt, Backend, BackendError, Built, Keep, Remedy};
+use super::{Attempt, Backend, BackendError, Built, Keep, Remedy, Rows};
 use crate::dialect::Dialect;
 use crate::dialect::session::SessionParameters;
 use crate::name::{Name, TableName};
 use crate::opaque::Opaque;
 use crate::plan::{InputTable, Origin, PlannedStep, Query, StepId, Work};
+use crate::store::Stores;
 use crate::warehouse::{self, Change, Reservation, Snapshot, Staged, StoredColumn, Warehouse};
 pub(crate) use shared::fitted;
-use source::{Marks, Sources};
+use source::Sources;
 
 /// The tables of a local target: what is published and what is read where it lies.
 #[derive(Debug)]
 pub struct LocalTables {
     warehouse: Warehouse,
     sources: Sources,
-    marks: Marks,
+    stores: Arc<Stores>,
 }
 
 impl LocalTables {
     /// The tables of the warehouse at `home/warehouse`, and these sources.
     pub fn open(home: &Path, sources: Sources) -> Result<Self, BackendError> {
         let warehouse = Warehouse::open(&home.join("warehouse")).map_err(of_warehouse)?;
-        Ok(Self { warehouse, sources, marks: Marks::open(&home.join("sources.json")) })
+        Ok(Self { warehouse, sources, stores: Arc::new(Stores::new(&home.join("sources.json"))) })
     }
 
     /// The same, keeping this many sets of tables.
@@ -68,6 +69,11 @@ impl LocalTables {
         &self.warehouse
     }
 
+    /// Where files outside the warehouse are.
+    pub fn stores(&self) -> &Arc<Stores> {
+        &self.stores
+    }
+
     /// A mark of the present state of every one of these tables that exists.
     pub fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError> {
         let snapshot = self.warehouse.snapshot().map_err(of_warehouse)?;
@@ -77,10 +83,11 @@ impl LocalTables {
                 versions.insert(name.clone(), table.version().to_string());
             } else if let Some(source) = self.sources.get(name) {
                 let files = source.files(name)?;
-                versions.insert(name.clone(), format!("{} {}", self.marks.of(&files)?, source.contract()));
+                let mark = self.stores.marks().of(&files)?;
+                versions.insert(name.clone(), format!("{mark} {}", source.contract()));
             }
         }
-        self.marks.save();
+        self.stores.marks().save();
         Ok(versions)
     }
 
@@ -88,8 +95,9 @@ impl LocalTables {
     /// without reading it whole, of texts every value, unless the file was found to be in order before.
     pub fn check(&self, tables: &[TableName], zone: &str) -> Vec<BackendError> {
         let sources = tables.iter().filter_map(|name| Some((name, self.sources.get(name)?)));
-        let faults = sources.flat_map(|(name, source)| source.check(name, &self.marks, zone)).collect();
-        self.marks.save();
+        let marks = self.stores.marks();
+        let faults = sources.flat_map(|(name, source)| source.check(name, marks, zone)).collect();
+        marks.save();
         faults
     }
 }
@@ -327,8 +335,30 @@ impl Backend for Embedded {
         match &step.work {
             Work::Query(query) => self.build_query(step, query, &attempt.keep).await,
             Work::Transform(work) => self.build_transform(step, work, &attempt.keep).await,
+            Work::Load(_) => {
+                let message = format!("`{}` reads files, which only a run does; publish it, and run it first", step.id);
+                Err(BackendError::author(message))
+            }
             Work::Broken => Err(BackendError::author(format!("`{}` could not be bound", step.id))),
         }
+    }
+
+    async fn fill(&self, step: &PlannedStep, rows: Rows, attempt: &Attempt) -> Result<Built, BackendError> {
+        self.keep(step, execute::Streams::from_rows(rows), &attempt.keep).await
+    }
+
+    async fn stream(&self, step: &PlannedStep) -> Result<Rows, BackendError> {
+        let plan = {
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            match held.get(&step.id) {
+                Some(Held::Query(plan) | Held::View(plan, _)) => plan.clone(),
+                Some(Held::Rows(rows)) => return Ok(rows.clone().stream()),
+                Some(Held::Staged(..)) | None => {
+                    return Err(BackendError::author(format!("`{}` has no rows to hand out", step.id)));
+                }
+            }
+        };
+        Ok(self.streams(&plan).await?.into_rows())
     }
 
     async fn query(&self, query: &Query) -> Result<Vec<RecordBatch>, BackendError> {

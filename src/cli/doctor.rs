@@ -11,8 +11,9 @@ use crate::diagnostic::{Diagnostic, has_errors};
 use crate::name::TableName;
 use crate::project::Project;
 use crate::report::snippet;
+use crate::secret::Parameter;
 use crate::secret::{Secrets, env};
-use crate::settings::{BackendSettings, Connection, Environment, Flags, Local, Parameter, SecretsProvider, Settings};
+use crate::settings::{BackendSettings, Connection, Environment, Flags, Local, SecretsProvider, Settings};
 
 /// Arguments of `pipe doctor`.
 #[derive(Debug, Args)]
@@ -185,12 +186,18 @@ fn secrets(connection: &Connection, provider: &SecretsProvider) -> Vec<Finding> 
         let Parameter::Secret(name) = &parameter.value else { continue };
         let what = format!("secret {key}");
         findings.push(match provider {
-            SecretsProvider::Environment => match super::block_on(env::EnvironmentSecrets.fetch(name)) {
-                Ok(Ok(_)) => Finding::new(&what, State::Good, format!("`{}` is set", env::variable(name))),
-                Ok(Err(error)) => Finding::new(&what, State::Bad, error.reason)
+            SecretsProvider::Environment => {
+                match super::block_on(env::EnvironmentSecrets.fetch(std::slice::from_ref(name))) {
+                    Ok(Ok(_)) => Finding::new(&what, State::Good, format!("`{}` is set", env::variable(name))),
+                    Ok(Err(errors)) => Finding::new(
+                        &what,
+                        State::Bad,
+                        errors.iter().map(|e| e.reason.as_str()).collect::<Vec<_>>().join("; "),
+                    )
                     .advice(format!("set `{}`, or `secrets: ssm` in pipe.yaml", env::variable(name))),
-                Err(error) => Finding::new(&what, State::Bad, error.to_string()),
-            },
+                    Err(error) => Finding::new(&what, State::Bad, error.to_string()),
+                }
+            }
             SecretsProvider::ParameterStore { .. } => {
                 Finding::new(&what, State::Good, format!("`{name}` of the parameter store, fetched by a run"))
             }

@@ -11,6 +11,7 @@ use crate::diagnostic::{Diagnostic, has_errors};
 use crate::dialect::session::SessionParameters;
 use crate::dialect::{Column, Dialect};
 use crate::job::Job;
+use crate::job::export::Destination;
 use crate::name::{Name, nearest};
 use crate::plan::{self, Contracts, Plan, Resolved, Scope, StepId};
 use crate::project::Project;
@@ -139,7 +140,30 @@ impl Loaded {
         let (resolved, more) = plan::resolve(&scope, wanted);
         let mut problems = self.problems(wanted);
         problems.extend(more);
+        problems.extend(self.unknown_connections(&resolved.plan));
         (resolved, problems)
+    }
+
+    /// Exports to databases that `pipe.yaml` does not name.
+    fn unknown_connections(&self, plan: &Plan) -> Vec<Diagnostic> {
+        let known = &self.settings.connections;
+        let mut problems = Vec::new();
+        for export in plan.steps.iter().filter_map(|step| step.export.as_ref()) {
+            let Destination::Postgres(to) = &export.to else { continue };
+            let name = &to.connection;
+            if known.contains_key(&name.value) {
+                continue;
+            }
+            let target = &self.settings.target.name;
+            let message = format!("`pipe.yaml` has no connection `{}` for the target `{target}`", name.value);
+            let problem = Diagnostic::error("unknown-connection", message).at(name.span.clone());
+            let near = nearest(&name.value, known.keys());
+            problems.push(match near {
+                Some(_) => problem.did_you_mean(near),
+                None => problem.hint("add it under `connections:`, with host, database, user and password"),
+            });
+        }
+        problems
     }
 
     /// The named jobs bound, or everything that is wrong with them.

@@ -12,14 +12,19 @@ use crate::backend::datafusion::source::Source;
 use crate::backend::datafusion::{Embedded, Limits, LocalTables};
 use crate::backend::{Backend, BackendError, Keep};
 use crate::diagnostic::{Diagnostic, has_errors};
-use crate::ledger::{Ledger, LedgerError, RunRecord, Status};
+use crate::ledger::{Ledger, LedgerError, Published, RunRecord, Status};
 use crate::name::{Name, TableName};
 use crate::plan::decide::{Ask, Choice, Choices, MadeFrom, Reason, State, decide};
 use crate::plan::select::{Known, select};
-use crate::plan::{Fingerprint, Origin, Plan, StepId};
+use crate::plan::{Fingerprint, Origin, Plan, PlannedStep, StepId};
 use crate::report::{Reporter, Style, reporter};
 use crate::run::{self, Decision, Event, Run as Execution, RunResults, keeps, run_id};
-use crate::settings::{Flags, Moment, instant};
+use crate::secret::env::EnvironmentSecrets;
+use crate::secret::ssm::ParameterStore;
+use crate::secret::{Secrets, Vault};
+use crate::settings::{Flags, Moment, SecretsProvider, instant};
+use crate::store::StoreError;
+use crate::transfer::{Connections, Transfers};
 
 /// Arguments of `pipe run`.
 #[derive(Debug, Args)]
@@ -137,6 +142,7 @@ impl Run {
         let selection = last.map_or(self.select.as_deref(), |last| last.select.as_deref());
         let asked = asked(&resolved.plan, wanted, selection, self.full_refresh, &state)?;
         let asked = Ask { unfinished: last.is_some(), ..asked };
+        let transfers = transfers(loaded, &tables)?;
         let choices = decide(&resolved.plan, &asked, &state);
         let mut reporter = reporter(match self.format {
             Format::Json => Style::Json,
@@ -170,8 +176,8 @@ impl Run {
         backend.reserve(&written(&decisions)).map_err(failed)?;
         adopt(&backend, &plan, &adopted)?;
         let backend = Arc::new(backend);
-        let jobs = loaded.settings.jobs;
-        let results = execute(plan, decisions, backend.clone(), &mut ledger, record, jobs, &mut *reporter)?;
+        let work = Work { plan, decisions, backend: backend.clone(), transfers, record, jobs: loaded.settings.jobs };
+        let results = execute(work, &mut ledger, &mut *reporter)?;
         if let Some(last) = last.filter(|_| results.run.status == Status::Success) {
             backend.forget(&last.id);
         }
@@ -216,7 +222,9 @@ fn finished(
     ledger: &Ledger,
 ) -> Result<HashMap<StepId, (String, Fingerprint)>, Outcome> {
     let mut finished = HashMap::new();
-    for step in plan.steps.iter().filter(|step| !step.view) {
+    // A load runs again: its tally of rows that do not fit belongs to the run that publishes.
+    let computed = |step: &&PlannedStep| !step.view && !matches!(step.work, crate::plan::Work::Load(_));
+    for step in plan.steps.iter().filter(computed) {
         let Some(table) = &step.publish else { continue };
         let Some(last) = ledger.last_step(&step.id).map_err(broken)? else { continue };
         if last.run == run.id
@@ -258,24 +266,27 @@ fn outcome(results: &RunResults) -> Outcome {
     }
 }
 
-fn execute(
+/// What a run carries out.
+struct Work {
     plan: Plan,
     decisions: Vec<Decision>,
     backend: Arc<dyn Backend>,
-    ledger: &mut Ledger,
+    transfers: Arc<Transfers>,
     record: RunRecord,
     jobs: usize,
-    reporter: &mut dyn Reporter,
-) -> Result<RunResults, Outcome> {
+}
+
+fn execute(work: Work, ledger: &mut Ledger, reporter: &mut dyn Reporter) -> Result<RunResults, Outcome> {
     let cancel = CancellationToken::new();
     let mut tell = |event: &Event| reporter.event(event);
     let execution = Execution {
-        plan: Arc::new(plan),
-        decisions,
-        backend,
+        plan: Arc::new(work.plan),
+        decisions: work.decisions,
+        backend: work.backend,
+        transfers: work.transfers,
         ledger,
-        record,
-        jobs,
+        record: work.record,
+        jobs: work.jobs,
         cancel: cancel.clone(),
         tell: &mut tell,
     };
@@ -313,6 +324,23 @@ pub(super) fn sources(loaded: &Loaded) -> HashMap<TableName, Source> {
     loaded.contracts.iter().map(source).collect()
 }
 
+/// The databases that exports of this target go to.
+fn connections(loaded: &Loaded) -> Connections {
+    let secrets: Box<dyn Secrets> = match &loaded.settings.secrets {
+        SecretsProvider::Environment => Box::new(EnvironmentSecrets),
+        SecretsProvider::ParameterStore { region } => Box::new(ParameterStore::new(region.clone())),
+    };
+    let logins = loaded.settings.connections.iter();
+    let logins = logins.map(|(name, connection)| (name.clone(), connection.login(&loaded.settings.root))).collect();
+    Connections { logins, vault: Arc::new(Vault::new(secrets)) }
+}
+
+/// What loads and exports on this target.
+pub(super) fn transfers(loaded: &Loaded, tables: &LocalTables) -> Result<Arc<Transfers>, Outcome> {
+    let home = &loaded.local()?.state;
+    Ok(Arc::new(Transfers::new(tables.stores().clone(), loaded.settings.root.clone(), home, connections(loaded))))
+}
+
 /// Everything that a decision depends on: the tables as they are, and what they were made from.
 pub(super) fn state(
     loaded: &Loaded,
@@ -336,6 +364,7 @@ pub(super) fn state(
         .versions(&names)
         .map_err(|error| Outcome::Wrong(vec![Diagnostic::error("unreadable-source", error.to_string())]))?;
     let mut published = ledger.all_published().map_err(broken)?;
+    outside(loaded, plan, tables, &published, &mut state)?;
     for name in names {
         if let Some(made) = published.remove(&name.lower()) {
             let made = MadeFrom { step: made.step, fingerprint: made.fingerprint, version: made.version };
@@ -351,6 +380,31 @@ pub(super) fn state(
         }
     }
     Ok(state)
+}
+
+/// The files that loads read, and what exports sent that is still there.
+fn outside(
+    loaded: &Loaded,
+    plan: &Plan,
+    tables: &LocalTables,
+    published: &HashMap<String, Published>,
+    state: &mut State,
+) -> Result<(), Outcome> {
+    let transfers = transfers(loaded, tables)?;
+    let wrong = |code, error: StoreError| Outcome::Wrong(vec![Diagnostic::error(code, error.message)]);
+    for step in &plan.steps {
+        if let crate::plan::Work::Load(load) = &step.work {
+            let version = transfers.version(load).map_err(|error| wrong("unreadable-source", error))?;
+            state.files.insert(step.id.clone(), version);
+        }
+        let Some(export) = &step.export else { continue };
+        let Some(sent) = published.get(&export.place()).filter(|sent| sent.step == step.id) else { continue };
+        let present = transfers.present(export).map_err(|error| wrong("unreachable-export", error))?;
+        if present.as_ref() == Some(&sent.version) {
+            state.exported.insert(step.id.clone(), sent.fingerprint.clone());
+        }
+    }
+    Ok(())
 }
 
 fn clock(loaded: &Loaded) -> (String, String) {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::job::check;
+use crate::job::{check, export, load};
 use crate::name::TableName;
 use crate::rule::read::{COLUMN, TESTS};
 use crate::transform;
@@ -87,8 +87,14 @@ pub static COLUMNS: Shape = Shape::Names {
 
 /// The kinds of step that read or write outside the target.
 static TRANSFERS: [Key; 2] = [
-    Key::new("load", Shape::Any, "Reads files or another database into a table."),
-    Key::new("export", Shape::Any, "Writes a result to files or another database."),
+    Key::new("load", Shape::Record(&load::LOAD), "Reads files into the columns that the step declares.")
+        .example("{files: data/users/*.csv, max_bad: 1%}"),
+    Key::new(
+        "export",
+        Shape::Record(&export::EXPORT),
+        "Writes rows to files or to PostgreSQL, once all tests of the job have passed.",
+    )
+    .example("{input: segments, files: {path: exports/, format: csv}}"),
 ];
 
 const SQL: Key = Key::new("sql", Shape::Text, "The query: SQL, or the path of its file under `sql/`. Without it, and without another kind, it is `sql/<job>/<step>.sql`.").example("select 1 as one");

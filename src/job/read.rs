@@ -4,7 +4,8 @@ use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::job::keys::{JOB, STEP, duration};
-use crate::job::{ColumnContract, ColumnType, Items, Job, Materialization, OnError, Retry, Step, StepKind, check};
+use crate::job::{ColumnContract, ColumnType, Items, Job, Materialization, OnError, Retry, Step, StepKind};
+use crate::job::{check, export, load};
 use crate::name::{Name, TableName, nearest};
 use crate::rule::Test;
 use crate::rule::read::{column_name, tests};
@@ -133,6 +134,7 @@ impl Reader<'_> {
         }
         let kind = self.kind(job, key, node)?;
         let (columns, column_tests) = self.columns(node);
+        self.outside(&kind, key, node, &columns);
         let mut step_tests = column_tests;
         if let Some(list) = node.get("tests") {
             step_tests.extend(tests(list, None, self.files, &mut self.problems));
@@ -167,6 +169,12 @@ impl Reader<'_> {
             Some(entry) if entry.key.value == "sql" => {
                 yaml::sql::read(&entry.value, self.files, &mut self.problems).map(StepKind::Sql)
             }
+            Some(entry) if entry.key.value == "load" => {
+                Some(StepKind::Load(Box::new(load::load(&entry.value, &mut self.problems))))
+            }
+            Some(entry) if entry.key.value == "export" => {
+                export::export(&entry.value, self.files, &mut self.problems).map(|e| StepKind::Export(Box::new(e)))
+            }
             Some(entry) => Some(StepKind::Transform { name: entry.key.clone(), parameters: entry.value.clone() }),
             None if node.entries().iter().any(|e| STEP.all_keys().all(|known| known.name != e.key.value)) => None,
             None => {
@@ -187,6 +195,37 @@ impl Reader<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// What a load step must have, and an export step cannot.
+    fn outside(&mut self, kind: &StepKind, key: &Spanned<String>, node: &Node, columns: &[ColumnContract]) {
+        match kind {
+            StepKind::Load(_) if columns.is_empty() && node.get("columns").is_none() => {
+                let message = format!("the step `{}` loads files and does not declare their columns", key.value);
+                let diagnostic = Diagnostic::error("missing-key", message).at(key.span.clone());
+                self.problems.push(diagnostic.hint("add `columns:` with a type for each, such as `id: number`"));
+            }
+            StepKind::Load(_) => {
+                for column in columns.iter().filter(|column| column.column_type.is_none()) {
+                    let message = format!("the column `{}` has no type", column.name.value.lower());
+                    let diagnostic = Diagnostic::error("missing-key", message).at(column.name.span.clone());
+                    self.problems.push(diagnostic.hint("write it as `column: type`, such as `id: number`"));
+                }
+                if let Some(view) = node.get("materialize").filter(|written| written.text() == Some("view")) {
+                    let message = "what is loaded from files is a table and cannot be a view";
+                    self.problems.push(Diagnostic::error("wrong-value", message).at(view.span.clone()));
+                }
+            }
+            StepKind::Export(_) => {
+                if let Some(publish) = node.get("publish") {
+                    let message = "an export writes outside the project and publishes no table";
+                    let diagnostic = Diagnostic::error("wrong-value", message).at(publish.span.clone());
+                    self.problems
+                        .push(diagnostic.hint("publish the rows in a step of their own, and export that step"));
+                }
+            }
+            StepKind::Sql(_) | StepKind::Transform { .. } => {}
         }
     }
 

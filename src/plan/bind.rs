@@ -9,13 +9,14 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
 
 use super::resolve::{Contracts, Resolved, TestText, Text, moved};
-use super::step::{Input, InputTable, Origin, PlannedStep, PlannedTransform, Query, Work};
-use super::{Plan, StepId};
+use super::step::{Input, InputTable, Origin, PlannedExport, PlannedStep, PlannedTransform, Query, Work};
+use super::{Plan, StepId, outside};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::session::SessionParameters;
 use crate::dialect::types::{MAX_PRECISION, SqlType};
 use crate::dialect::{Column, Dialect, Statement, Tables};
-use crate::job::Step;
+use crate::job::export::Destination;
+use crate::job::{ColumnContract, Step, StepKind};
 use crate::name::{Name, TableName, nearest};
 use crate::opaque::Opaque;
 use crate::text::derived::{Derived, Part};
@@ -71,7 +72,7 @@ fn bind_those(
         let bound = match (&text, &transforms[at]) {
             (Some(text), _) => binder.step(&plan, at, text, steps[at]),
             (None, Some(transform)) => binder.transform(&plan, at, transform, steps[at], now),
-            (None, None) => None,
+            (None, None) => binder.load(&plan.steps[at].work, steps[at]),
         };
         let Some(bound) = bound else { continue };
         let id = plan.steps[at].id.clone();
@@ -83,6 +84,7 @@ fn bind_those(
         let view_text = (keep && plan.steps[at].view).then(|| super::view::text(&plan, at));
         let step = &mut plan.steps[at];
         step.view_text = view_text;
+        step.export = bound.export.map(Arc::new);
         if keep {
             step.work = bound.work;
         }
@@ -96,6 +98,7 @@ fn bind_those(
 
 struct Bound {
     work: Work,
+    export: Option<PlannedExport>,
     columns: Vec<Column>,
     schema: SchemaRef,
 }
@@ -174,7 +177,7 @@ impl Binder<'_> {
         let tables = self.named(&planned.inputs)?;
         let bound = self.statement(&text.statement, &tables, &|span| text.rendered.origin(span))?;
         let place = text.rendered.origin(text.statement.span());
-        let bound = self.at_rest(bound, &place)?;
+        let mut bound = self.at_rest(bound, &place)?;
         let columns = Dialect::columns(&bound);
         if !self.distinct(&columns, step, &place) {
             return None;
@@ -182,8 +185,64 @@ impl Binder<'_> {
         self.contract(&columns, step);
         let fields = bound.schema().fields().iter();
         let fields: Vec<Field> = fields.map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        let work = Work::Query(Query { sql: text.rendered.text().to_owned(), plan: Opaque::new(bound) });
-        Some(Bound { schema: Arc::new(Schema::new(fields)), work, columns })
+        let mut sql = text.rendered.text().to_owned();
+        let mut export = None;
+        if let (StepKind::Export(written), Some(to)) = (&step.kind, &planned.export) {
+            match outside::planned(written, to.to.clone(), &columns) {
+                Ok(planned) => export = Some(planned),
+                Err(problems) => {
+                    self.problems.extend(problems);
+                    return None;
+                }
+            }
+            if let Destination::Files(files) = &to.to
+                && !files.partition_by.is_empty()
+            {
+                (sql, bound) = self.by_partition(&sql, bound, &files.partition_by, &place)?;
+            }
+        }
+        let work = Work::Query(Query { sql, plan: Opaque::new(bound) });
+        Some(Bound { schema: Arc::new(Schema::new(fields)), work, columns, export })
+    }
+
+    /// A query whose rows come partition after partition, so that one file is written at a time.
+    fn by_partition(
+        &mut self,
+        sql: &str,
+        plan: LogicalPlan,
+        by: &[Spanned<Name>],
+        place: &Span,
+    ) -> Option<(String, LogicalPlan)> {
+        let names: Vec<String> = by.iter().map(|name| name.value.sql()).collect();
+        let sql = format!("select * from (\n{}\n) order by {}", sql.trim_end().trim_end_matches(';'), names.join(", "));
+        let field = |name: &Spanned<Name>| {
+            let found = plan.schema().iter().find(|(_, field)| field.name() == name.value.as_str());
+            found.map(|field| Expr::from(field).sort(true, false))
+        };
+        let order: Vec<_> = by.iter().filter_map(field).collect();
+        let sorted = LogicalPlanBuilder::from(plan).sort(order).and_then(LogicalPlanBuilder::build);
+        match sorted {
+            Ok(sorted) => Some((sql, sorted)),
+            Err(error) => {
+                self.problems.push(Diagnostic::error("sql-plan", error.strip_backtrace()).at(place.clone()));
+                None
+            }
+        }
+    }
+
+    /// A load gives the columns that its step declares.
+    fn load(&mut self, work: &Work, step: &Step) -> Option<Bound> {
+        let Work::Load(load) = work else { return None };
+        let column = |declared: &ColumnContract| {
+            let sql_type = declared.column_type.as_ref()?.value.sql_type;
+            Some(Column { name: declared.name.value.clone(), sql_type, nullable: declared.nullable })
+        };
+        let columns: Vec<Column> = step.columns.iter().filter_map(column).collect();
+        if columns.is_empty() || columns.len() != step.columns.len() {
+            return None;
+        }
+        let schema = schema_of(&columns, &self.zone);
+        Some(Bound { work: Work::Load(load.clone()), export: None, columns, schema })
     }
 
     fn transform(
@@ -223,7 +282,7 @@ impl Binder<'_> {
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let (lineage, sql) = (transform.lineage(&slices), transform.sql(&slices));
         let work = Work::Transform(PlannedTransform { transform: transform.clone(), queries, lineage, sql, now });
-        Some(Bound { work, schema: schema_of(&columns, &self.zone), columns })
+        Some(Bound { work, export: None, schema: schema_of(&columns, &self.zone), columns })
     }
 
     /// Adds the step's own earlier result, whose columns follow from the other inputs.

@@ -15,6 +15,8 @@ pub enum Reason {
     Forced,
     /// Its table has not been published yet.
     Missing,
+    /// It is an export whose rows are not out there.
+    NotExported,
     /// It failed last time, or was not reached.
     Failed,
     /// An earlier run, of this name, had finished it and did not come to publish it: the rows are taken over.
@@ -38,6 +40,7 @@ impl std::fmt::Display for Reason {
         match self {
             Self::Forced => f.write_str("forced"),
             Self::Missing => f.write_str("not published yet"),
+            Self::NotExported => f.write_str("not exported yet"),
             Self::Failed => f.write_str("failed last time"),
             Self::Finished(run) => write!(f, "finished in run {run}"),
             Self::ChangedSql => f.write_str("changed SQL"),
@@ -70,6 +73,10 @@ pub struct State {
     pub versions: HashMap<TableName, String>,
     /// What published tables were made from, by name.
     pub made_from: HashMap<TableName, MadeFrom>,
+    /// What exports last sent out, where what they sent is still as it was.
+    pub exported: HashMap<StepId, Fingerprint>,
+    /// Marks of the files that load steps read.
+    pub files: HashMap<StepId, String>,
     /// What internal steps were last made from, where they succeeded.
     pub internal: HashMap<StepId, Fingerprint>,
     /// Steps that failed or were not reached last time.
@@ -208,6 +215,9 @@ impl Decider<'_> {
                 }
             }
         }
+        if let Some(files) = self.state.files.get(&step.id) {
+            inputs.insert("files".to_owned(), files.clone());
+        }
         let own = self.definition(at);
         let parts = definitions.iter().flat_map(|(name, definition)| [name.as_str(), definition.as_str()]);
         Fingerprint { definition: Hash::of(std::iter::once(own.as_str()).chain(parts)), inputs }
@@ -226,6 +236,9 @@ impl Decider<'_> {
         let kind = if step.view { "view" } else { "table" };
         let mut parts =
             vec![ENGINE_VERSION.to_owned(), sql, clock.to_owned(), publish, kind.to_owned(), step.promise.clone()];
+        if !step.outside.is_empty() {
+            parts.push(step.outside.clone());
+        }
         for test in &step.tests {
             parts.push(format!("{:?} {:?} {:?}", test.test.rule.kind(), test.test.severity, test.test.error_if));
             parts.push(normalise(&test.test.query("t")));
@@ -260,6 +273,9 @@ impl Decider<'_> {
             return Choice::Leave;
         }
         let now = &self.fingerprints[at];
+        if step.export.is_some() {
+            return self.export(at, now);
+        }
         let Some(table) = &step.publish else { return self.internal(at, now) };
         if self.ask.force {
             return Choice::Run(Reason::Forced);
@@ -283,6 +299,20 @@ impl Decider<'_> {
             (_, Some(_)) => Reason::ChangedOutside,
         };
         Choice::Run(reason)
+    }
+
+    fn export(&self, at: usize, now: &Fingerprint) -> Choice {
+        let step = &self.plan.steps[at];
+        match self.state.exported.get(&step.id) {
+            _ if self.ask.force => Choice::Run(Reason::Forced),
+            None if self.state.failed.contains(&step.id) => Choice::Run(Reason::Failed),
+            None => Choice::Run(Reason::NotExported),
+            Some(before) => match self.difference(at, now, before, false) {
+                Some(reason) => Choice::Run(reason),
+                None if self.ask.unfinished && self.state.failed.contains(&step.id) => Choice::Run(Reason::Failed),
+                None => Choice::Unchanged,
+            },
+        }
     }
 
     fn internal(&self, at: usize, now: &Fingerprint) -> Choice {

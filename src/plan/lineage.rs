@@ -39,6 +39,7 @@ pub fn lineage(step: &PlannedStep) -> Lineage {
     match &step.work {
         Work::Query(query) => of_plan(&query.plan),
         Work::Transform(transform) => of_transform(transform),
+        Work::Load(_) => Lineage { columns: vec![BTreeSet::new(); step.columns.len()], rows: BTreeSet::new() },
         Work::Broken => Lineage::default(),
     }
 }

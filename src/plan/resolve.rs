@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::fingerprint::Clock;
-use super::step::{Input, Origin, Patience, PlannedStep, PlannedTest, Work};
-use super::{Node, Plan, StepId, parameters};
+use super::step::{Input, Origin, Patience, PlannedExport, PlannedStep, PlannedTest, Work};
+use super::{Node, Plan, StepId, outside, parameters};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::{self, Column, Statement};
 use crate::job::{Job, Materialization, Step, StepKind};
@@ -153,6 +153,13 @@ impl<'a, 's> Resolver<'a, 's> {
         planned.patience = patience(step);
         planned.on_error = step.on_error;
         for need in &step.needs {
+            let needed = job.steps.get(&need.value).map(|needed| &needed.kind);
+            if matches!(needed, Some(StepKind::Export(_))) && !matches!(step.kind, StepKind::Export(_)) {
+                let message =
+                    format!("`{}` is an export, which comes after all other steps of its job", need.value.lower());
+                self.problems.push(Diagnostic::error("reads-export", message).at(need.span.clone()));
+                continue;
+            }
             let before = StepId { job: id.job.clone(), step: need.value.clone() };
             self.waits.push((id.clone(), before, Some(need.span.clone())));
         }
@@ -168,6 +175,29 @@ impl<'a, 's> Resolver<'a, 's> {
                     transform = Some(Arc::new(read));
                 }
                 None
+            }
+            StepKind::Load(load) => {
+                match self.fill(job, step).load(load) {
+                    Ok(filled) => {
+                        planned.text = format!("load: {}", load.span.text());
+                        planned.outside = described(&planned.text, filled.files.iter().map(|file| &file.value));
+                        planned.work = Work::Load(Arc::new(filled));
+                    }
+                    Err(problems) => self.problems.extend(problems),
+                }
+                None
+            }
+            StepKind::Export(export) => {
+                match self.fill(job, step).destination(export) {
+                    // Its columns are not known yet, and so not their names there.
+                    Ok(to) => {
+                        let export_to = PlannedExport { to, names: Vec::new() };
+                        planned.outside = described(export.span.text(), [&export_to.place()]);
+                        planned.export = Some(Arc::new(export_to));
+                    }
+                    Err(problems) => self.problems.extend(problems),
+                }
+                self.text(job, step, &outside::query(export))
             }
         };
         if let Some(transform) = &transform {
@@ -193,6 +223,13 @@ impl<'a, 's> Resolver<'a, 's> {
             }
         }
         self.found.push(Found { planned, text, transform, tests, step });
+    }
+
+    fn fill<'f>(&self, job: &'f Job, step: &'f Step) -> outside::Fill<'f>
+    where
+        's: 'f,
+    {
+        outside::Fill { templates: self.scope.templates, job, step }
     }
 
     fn text(&mut self, job: &Job, step: &Step, sql: &Derived) -> Option<Text> {
@@ -257,6 +294,10 @@ impl<'a, 's> Resolver<'a, 's> {
     fn meaning(&mut self, job: &'a Job, step: &Step, name: &TableName) -> Result<Origin, Diagnostic> {
         let Some(schema) = &name.schema else {
             return match job.steps.get(&name.table) {
+                Some(other) if matches!(other.kind, StepKind::Export(_)) && other.name.value != step.name.value => {
+                    let message = format!("step `{}` is an export, whose rows leave the project", name.lower());
+                    Err(Diagnostic::error("reads-export", message).hint("read what it exports instead"))
+                }
                 Some(other) if other.included || other.name.value == step.name.value => {
                     let id = StepId { job: job.name.value.clone(), step: name.table.clone() };
                     Ok(Origin::Step(id, other.publish.as_ref().map(|table| table.value.clone())))
@@ -346,6 +387,12 @@ impl<'a, 's> Resolver<'a, 's> {
         problems.extend(plan.dag.cycles().iter().map(|cycle| told(&plan, cycle)));
         (Resolved { plan, wanted: jobs, texts, transforms, tests, steps: declared }, problems)
     }
+}
+
+/// A load or export as text: as written, and the places that came of it.
+fn described<'t>(written: &str, places: impl IntoIterator<Item = &'t String>) -> String {
+    let places: Vec<&str> = places.into_iter().map(String::as_str).collect();
+    format!("{written}\n{}", places.join("\n"))
 }
 
 fn patience(step: &Step) -> Patience {

@@ -13,6 +13,8 @@ use super::fingerprint::Clock;
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Column;
 use crate::job::OnError;
+use crate::job::export::Destination;
+use crate::job::load::Load;
 use crate::name::TableName;
 use crate::opaque::Opaque;
 use crate::rule::Test;
@@ -95,6 +97,8 @@ pub enum Work {
     Query(Query),
     /// A built-in transform.
     Transform(PlannedTransform),
+    /// Files to be read.
+    Load(Arc<Load>),
     /// What could not be read or bound, and has been reported.
     Broken,
 }
@@ -125,6 +129,25 @@ pub struct PlannedTest {
     pub query: Option<Query>,
     /// The rule and its thresholds.
     pub test: Test,
+}
+
+/// Where a step's rows go outside the project.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedExport {
+    /// The place, variables filled in.
+    pub to: Destination,
+    /// The names of the step's columns there.
+    pub names: Vec<String>,
+}
+
+impl PlannedExport {
+    /// The place as one text, by which it is remembered.
+    pub fn place(&self) -> String {
+        match &self.to {
+            Destination::Files(files) => files.path.value.clone(),
+            Destination::Postgres(postgres) => format!("{}: {}", postgres.connection.value, postgres.table.value),
+        }
+    }
 }
 
 /// How a test ended.
@@ -182,6 +205,8 @@ pub struct PlannedStep {
     pub view: bool,
     /// Where it is a view, its query as a text that stands alone, once bound.
     pub view_text: Option<String>,
+    /// Where its rows go outside the project.
+    pub export: Option<Arc<PlannedExport>>,
     /// The tests that its result must pass.
     pub tests: Vec<PlannedTest>,
     /// The columns that the author promised, as one line.
@@ -190,6 +215,8 @@ pub struct PlannedStep {
     pub text: String,
     /// How finely it asks for the time, beyond what its text says.
     pub clock: Clock,
+    /// What a load or export is besides its SQL, for its definition.
+    pub outside: String,
     /// How patient a run is with it.
     pub patience: Patience,
     /// What its failure means.
@@ -211,10 +238,12 @@ impl PlannedStep {
             publish: None,
             view: false,
             view_text: None,
+            export: None,
             tests: Vec::new(),
             promise: String::new(),
             text: String::new(),
             clock: Clock::Unread,
+            outside: String::new(),
             patience: Patience::default(),
             on_error: OnError::default(),
             tags: Vec::new(),
@@ -239,7 +268,7 @@ impl PlannedStep {
     pub fn query_text(&self) -> Result<&str, &[Diagnostic]> {
         match &self.work {
             Work::Transform(work) => work.sql.as_deref().map_err(Vec::as_slice),
-            Work::Query(_) | Work::Broken => Ok(&self.text),
+            Work::Query(_) | Work::Load(_) | Work::Broken => Ok(&self.text),
         }
     }
 
@@ -247,7 +276,7 @@ impl PlannedStep {
     pub fn query(&self) -> Option<&Query> {
         match &self.work {
             Work::Query(query) => Some(query),
-            Work::Transform(_) | Work::Broken => None,
+            Work::Transform(_) | Work::Load(_) | Work::Broken => None,
         }
     }
 }

@@ -41,7 +41,7 @@ fn body(step: &PlannedStep) -> String {
     statement.map_or_else(|| step.sql().to_owned(), |statement| statement.text().to_owned())
 }
 
-/// The views whose text cannot stand alone: they read a transform's result that no table holds.
+/// The views whose text cannot stand alone: they read the rows of a transform or a load that no table holds.
 pub(super) fn problems(plan: &Plan) -> Vec<Diagnostic> {
     let views = plan.steps.iter().enumerate().filter(|(_, step)| step.view && step.publish.is_some());
     views.filter_map(|(at, _)| problem(plan, at)).collect()
@@ -49,7 +49,7 @@ pub(super) fn problems(plan: &Plan) -> Vec<Diagnostic> {
 
 fn problem(plan: &Plan, view: usize) -> Option<Diagnostic> {
     let name = plan.steps[view].id.step.lower();
-    if matches!(plan.steps[view].work, Work::Transform(_)) {
+    if matches!(plan.steps[view].work, Work::Transform(_) | Work::Load(_)) {
         let message = format!("`{name}` cannot be a view, since it is no query");
         let problem = Diagnostic::error("view-of-transform", message).hint("materialize it as a table");
         return Some(plan.steps[view].span.clone().map_or(problem.clone(), |span| problem.at(span)));
@@ -60,7 +60,7 @@ fn problem(plan: &Plan, view: usize) -> Option<Diagnostic> {
         for input in &plan.steps[at].inputs {
             let Origin::Step(id, None) = &input.origin else { continue };
             let Some(before) = plan.position(id).filter(|before| seen.insert(*before)) else { continue };
-            if matches!(plan.steps[before].work, Work::Transform(_)) {
+            if matches!(plan.steps[before].work, Work::Transform(_) | Work::Load(_)) {
                 let step = id.step.lower();
                 let message = format!("the view `{name}` reads `{step}`, which is no query and is kept nowhere");
                 let hint = format!("publish `{step}`, or materialize `{name}` as a table");

@@ -333,7 +333,8 @@ pub fn sql_literal(node: &Node) -> Option<String> {
     })
 }
 
-fn threshold(text: &str) -> Option<Threshold> {
+/// The threshold that a text such as `> 10` or `1%` means.
+pub(crate) fn threshold(text: &str) -> Option<Threshold> {
     let text = text.trim();
     let (inclusive, rest) = match text.strip_prefix(">=") {
         Some(rest) => (true, rest),

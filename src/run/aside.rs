@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::keeps;
 use crate::backend::{Attempt, Backend, BackendError, Keep};
 use crate::name::TableName;
-use crate::plan::{Input, Origin, Plan, Query, StepId};
+use crate::plan::{Input, Origin, Plan, Query, StepId, Work};
 
 /// Whether a step need not be built, since what it published serves; the table is what it publishes.
 pub type IsThere<'a> = dyn Fn(&StepId, Option<&TableName>) -> bool + 'a;
@@ -77,7 +77,10 @@ impl<'a> Aside<'a> {
     }
 
     fn has(&self, id: &StepId, published: Option<&TableName>) -> bool {
-        self.built.contains(id) || (self.is_there)(id, published)
+        // Only a run reads files: of a load there is what it published.
+        let loaded = published.is_some()
+            && self.plan.position(id).is_some_and(|at| matches!(self.plan.steps[at].work, Work::Load(_)));
+        loaded || self.built.contains(id) || (self.is_there)(id, published)
     }
 
     /// Lets go of all that was built.

@@ -11,8 +11,9 @@ use futures::FutureExt;
 
 use crate::backend::{Attempt, Backend, BackendError, Remedy};
 use crate::ledger::TestRecord;
-use crate::plan::{Plan, PlannedStep, PlannedTest, Verdict};
+use crate::plan::{Plan, PlannedStep, PlannedTest, Verdict, Work};
 use crate::rule::Outcome;
+use crate::transfer::{Errand, Transfers};
 
 /// How a try ended.
 pub(super) struct Tried {
@@ -22,10 +23,18 @@ pub(super) struct Tried {
     pub(super) error: Option<BackendError>,
 }
 
+/// What a try works with.
+pub(super) struct Means {
+    pub(super) plan: Arc<Plan>,
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) transfers: Arc<Transfers>,
+    pub(super) errand: Errand,
+}
+
 /// Builds and tests the step, within its time and until it is told to stop.
-pub(super) async fn try_step(plan: Arc<Plan>, at: usize, backend: Arc<dyn Backend>, attempt: Attempt) -> Tried {
+pub(super) async fn try_step(means: Means, at: usize, attempt: Attempt) -> Tried {
     let started = Instant::now();
-    let step = &plan.steps[at];
+    let step = &means.plan.steps[at];
     let mut tried = Tried { seconds: 0.0, rows: None, tests: Vec::new(), error: None };
     let limit = step.patience.timeout.unwrap_or(Duration::from_secs(60 * 60 * 24 * 365));
     let cancel = attempt.cancel.clone();
@@ -36,7 +45,7 @@ pub(super) async fn try_step(plan: Arc<Plan>, at: usize, backend: Arc<dyn Backen
             cancel.cancel();
             tried.error = Some(BackendError::author(format!("took longer than its timeout of {}", seconds(limit))));
         }
-        done = AssertUnwindSafe(build_and_test(step, &*backend, &attempt, &mut tried.tests)).catch_unwind() => match done {
+        done = AssertUnwindSafe(build_and_test(step, &means, &attempt, &mut tried.tests)).catch_unwind() => match done {
             Ok(Ok(rows)) => tried.rows = rows,
             Ok(Err(error)) => tried.error = Some(error),
             Err(_) => tried.error = Some(BackendError::author("the engine panicked; this is a defect of `pipe`, please report it")),
@@ -56,15 +65,30 @@ fn seconds(duration: Duration) -> String {
 
 async fn build_and_test(
     step: &PlannedStep,
-    backend: &dyn Backend,
+    means: &Means,
     attempt: &Attempt,
     tests: &mut Vec<TestRecord>,
 ) -> Result<Option<u64>, BackendError> {
-    let built = backend.build(step, attempt).await?;
+    let backend = &*means.backend;
+    let built = match &step.work {
+        Work::Load(load) => {
+            let loading = means.transfers.load(step, load).await?;
+            let filled = backend.fill(step, loading.rows, attempt).await;
+            tests.extend(loading.tally.record());
+            filled?
+        }
+        _ => backend.build(step, attempt).await?,
+    };
     for test in &step.tests {
         tests.push(ask(test, backend).await?);
     }
-    Ok(built.rows)
+    match &step.export {
+        Some(export) if failures(tests).is_none() => {
+            let rows = backend.stream(step).await?;
+            means.transfers.stage(step, export, rows, &means.errand).await.map(Some)
+        }
+        _ => Ok(built.rows),
+    }
 }
 
 async fn ask(test: &PlannedTest, backend: &dyn Backend) -> Result<TestRecord, BackendError> {

@@ -4,18 +4,23 @@
 /// What follows from a failure.
 mod failure;
 
+/// Rows that go out of the project.
+mod export;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::attempt::{Tried, failures, try_step};
+use self::export::Exported;
+use super::attempt::{Means, Tried, failures, try_step};
 use super::{Decision, Event, Run, RunResults, now, status_of};
 use crate::backend::{Attempt, BackendError, Keep, Remedy};
 use crate::ledger::{LedgerError, Published, Status, StepRecord};
 use crate::plan::decide::Reason;
 use crate::plan::{Node, StepId};
+use crate::transfer::Errand;
 
 /// How long running steps get to stop after an interruption.
 const GRACE: Duration = Duration::from_secs(5);
@@ -24,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(5);
 enum Report {
     Tried(usize, Box<Tried>),
     Woken(usize),
-    Published(usize, Result<Vec<String>, BackendError>),
+    Published(usize, Result<Vec<String>, BackendError>, Vec<Exported>),
 }
 
 /// A node that could start now; the one with the longest remaining path comes first, then the author's order.
@@ -171,7 +176,8 @@ impl<'a> Schedule<'a> {
     }
 
     fn start_step(&mut self, at: usize) -> Result<(), LedgerError> {
-        let (Decision::Run { keep, reason, .. }, Some(record)) = (&self.run.decisions[at], &mut self.records[at])
+        let (Decision::Run { keep, reason, fingerprint, .. }, Some(record)) =
+            (&self.run.decisions[at], &mut self.records[at])
         else {
             return Ok(());
         };
@@ -186,9 +192,18 @@ impl<'a> Schedule<'a> {
             cancel: self.run.cancel.child_token(),
         };
         (self.run.tell)(&Event::StepStarted { step: record.step.clone(), attempt: record.attempts });
-        let (plan, backend) = (self.run.plan.clone(), self.run.backend.clone());
+        let means = Means {
+            plan: self.run.plan.clone(),
+            backend: self.run.backend.clone(),
+            transfers: self.run.transfers.clone(),
+            errand: Errand {
+                run: self.run.record.id.clone(),
+                at: self.run.record.started.to_rfc3339(),
+                made_from: fingerprint.whole().to_string(),
+            },
+        };
         self.busy += 1;
-        self.tasks.spawn(async move { Report::Tried(at, Box::new(try_step(plan, at, backend, attempt).await)) });
+        self.tasks.spawn(async move { Report::Tried(at, Box::new(try_step(means, at, attempt).await)) });
         Ok(())
     }
 
@@ -201,20 +216,30 @@ impl<'a> Schedule<'a> {
 
     /// Those of them that have succeeded, where the job publishes: others are missing because their authors let them.
     fn to_publish(&self, job: usize) -> Vec<usize> {
-        let succeeded = |at: &usize| self.records[*at].as_ref().is_some_and(|step| step.status == Status::Success);
-        self.written(job).into_iter().filter(succeeded).collect()
+        self.written(job).into_iter().filter(|at| self.succeeded(*at)).collect()
     }
 
+    fn succeeded(&self, at: usize) -> bool {
+        self.records[at].as_ref().is_some_and(|step| step.status == Status::Success)
+    }
+
+    /// The tables first: nobody outside is to see rows that are not published here.
     fn start_publish(&mut self, job: usize) {
         let (plan, backend, steps) = (self.run.plan.clone(), self.run.backend.clone(), self.to_publish(job));
+        let (transfers, exports) = (self.run.transfers.clone(), self.to_export(job));
         self.busy += 1;
         self.publishing.insert(job);
         self.tasks.spawn(async move {
-            if steps.is_empty() {
-                return Report::Published(job, Ok(Vec::new()));
-            }
             let steps: Vec<_> = steps.iter().map(|at| &plan.steps[*at]).collect();
-            Report::Published(job, backend.publish(&plan.jobs[job], &steps).await)
+            let published =
+                if steps.is_empty() { Ok(Vec::new()) } else { backend.publish(&plan.jobs[job], &steps).await };
+            let mut exported = Vec::new();
+            if published.is_ok() {
+                for at in exports {
+                    exported.push((at, transfers.commit(&plan.steps[at].id).await));
+                }
+            }
+            Report::Published(job, published, exported)
         });
     }
 
@@ -230,9 +255,9 @@ impl<'a> Schedule<'a> {
                 }
                 Ok(())
             }
-            Report::Published(job, done) => {
+            Report::Published(job, done, exported) => {
                 self.busy -= 1;
-                self.publish_done(job, done).await
+                self.publish_done(job, done, exported).await
             }
         }
     }
@@ -328,7 +353,12 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    async fn publish_done(&mut self, job: usize, done: Result<Vec<String>, BackendError>) -> Result<(), LedgerError> {
+    async fn publish_done(
+        &mut self,
+        job: usize,
+        done: Result<Vec<String>, BackendError>,
+        exported: Vec<Exported>,
+    ) -> Result<(), LedgerError> {
         let steps = self.to_publish(job);
         let versions = match done {
             Ok(versions) => versions,
@@ -347,6 +377,9 @@ impl<'a> Schedule<'a> {
             let tables: Vec<String> = published.into_iter().map(|table| table.table).collect();
             self.published.extend(tables.iter().cloned());
             (self.run.tell)(&Event::JobPublished { job: self.run.plan.jobs[job].clone(), tables });
+        }
+        for (at, done) in exported {
+            self.export_done(job, at, done)?;
         }
         self.release(Node::Publish(job));
         Ok(())
@@ -393,6 +426,7 @@ impl<'a> Schedule<'a> {
                 if finished { self.leave(&step).await } else { self.discard(&step).await }
             }
         }
+        self.run.transfers.close().await;
         let steps: Vec<StepRecord> = self.records.into_iter().flatten().collect();
         let mut run = self.run.record;
         run.status = status_of(&steps, !self.withheld.is_empty(), interrupted);

@@ -10,13 +10,17 @@ use datafusion::logical_expr::LogicalPlanBuilder;
 use proptest::prelude::*;
 
 use super::*;
-use crate::backend::{Attempt, BackendError, Built, Remedy};
+use crate::backend::{Attempt, BackendError, Built, Remedy, Rows};
 use crate::job::OnError;
 use crate::name::TableName;
 use crate::opaque::Opaque;
 use crate::plan::{Input, Node, Origin, PlannedStep, PlannedTest, Query, Work};
 use crate::rule::{Bound, Rule, Severity, Test, Threshold};
+use crate::secret::Vault;
+use crate::secret::env::EnvironmentSecrets;
+use crate::store::Stores;
 use crate::text::{SourceFile, Spanned};
+use crate::transfer::Connections;
 
 /// What a scripted step does at each try; the last entry repeats.
 #[derive(Clone, Debug)]
@@ -66,6 +70,14 @@ impl Backend for Scripted {
         }
         self.log(format!("built {}", step.id));
         Ok(Built { rows: Some(1) })
+    }
+
+    async fn fill(&self, step: &PlannedStep, _: Rows, attempt: &Attempt) -> Result<Built, BackendError> {
+        self.build(step, attempt).await
+    }
+
+    async fn stream(&self, _: &PlannedStep) -> Result<Rows, BackendError> {
+        Ok(Box::pin(futures::stream::empty()))
     }
 
     async fn query(&self, _: &Query) -> Result<Vec<RecordBatch>, BackendError> {
@@ -172,7 +184,12 @@ fn run_steps(steps: Vec<PlannedStep>, backend: Scripted, cancel_after: Option<Du
             });
         }
         let backend = backend.clone();
-        let run = Run { plan, decisions, backend, ledger: &mut ledger, record, jobs: 2, cancel, tell: &mut tell };
+        let stores = Arc::new(Stores::new(&folder.path().join("sources.json")));
+        let vault = Arc::new(Vault::new(Box::new(EnvironmentSecrets)));
+        let connections = Connections { logins: HashMap::new(), vault };
+        let transfers = Arc::new(Transfers::new(stores, folder.path().to_owned(), folder.path(), connections));
+        let tell = &mut tell;
+        let run = Run { plan, decisions, backend, transfers, ledger: &mut ledger, record, jobs: 2, cancel, tell };
         run.execute().await.expect("the ledger works")
     });
     let kept = ledger.steps_of(&results.run.id).expect("read back");

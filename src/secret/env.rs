@@ -1,6 +1,8 @@
 //! Secrets from environment variables: for a developer's machine and for CI. A name such as `/pipe/prod/snowflake_key` is
 //! the variable `PIPE_PROD_SNOWFLAKE_KEY`.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 
 use super::{Secret, SecretError, Secrets};
@@ -11,17 +13,28 @@ pub struct EnvironmentSecrets;
 
 #[async_trait]
 impl Secrets for EnvironmentSecrets {
-    async fn fetch(&self, name: &str) -> Result<Secret, SecretError> {
-        let variable = variable(name);
-        match std::env::var(&variable) {
-            Ok(text) if !text.is_empty() => Ok(Secret::new(text)),
-            Ok(_) => Err(refused(name, format!("the environment variable `{variable}` is empty"))),
-            Err(std::env::VarError::NotPresent) => {
-                Err(refused(name, format!("the environment variable `{variable}` is not set")))
+    async fn fetch(&self, names: &[String]) -> Result<HashMap<String, Secret>, Vec<SecretError>> {
+        let (mut found, mut wrong) = (HashMap::new(), Vec::new());
+        for name in names {
+            match one(name) {
+                Ok(secret) => drop(found.insert(name.clone(), secret)),
+                Err(error) => wrong.push(error),
             }
-            Err(std::env::VarError::NotUnicode(_)) => {
-                Err(refused(name, format!("the environment variable `{variable}` is not UTF-8")))
-            }
+        }
+        if wrong.is_empty() { Ok(found) } else { Err(wrong) }
+    }
+}
+
+fn one(name: &str) -> Result<Secret, SecretError> {
+    let variable = variable(name);
+    match std::env::var(&variable) {
+        Ok(text) if !text.is_empty() => Ok(Secret::new(text)),
+        Ok(_) => Err(refused(name, format!("the environment variable `{variable}` is empty"))),
+        Err(std::env::VarError::NotPresent) => {
+            Err(refused(name, format!("the environment variable `{variable}` is not set")))
+        }
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(refused(name, format!("the environment variable `{variable}` is not UTF-8")))
         }
     }
 }

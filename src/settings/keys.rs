@@ -111,19 +111,49 @@ const VARS: Key = Key::new(
     "Variables over those of the jobs, on this target.",
 );
 
-static DATAFUSION_KEYS: [Key; 6] = [
+/// How a PostgreSQL database is reached; a target may say some of it otherwise.
+pub static CONNECTION: Record = Record::new(
+    "connection",
+    &[
+        Key::new("host", Shape::Text, "The host.").example("db.example.com"),
+        Key::new("port", Shape::Scalar, "The port; by default 5432."),
+        Key::new("database", Shape::Text, "The database."),
+        Key::new("user", Shape::Text, "The user."),
+        Key::new("password", Shape::Text, "The password; only ever a reference to a secret.")
+            .example("\"{{ secret('/pipe/prod/rds_password') }}\""),
+        Key::new(
+            "tls",
+            Shape::Word(&["verify", "require", "disable"]),
+            "`verify` (the default): encrypted, the server's certificate checked; `require`: encrypted, not checked; `disable`: not encrypted.",
+        ),
+        Key::new("ca", Shape::Text, "The file of the certificates to check by, in PEM form; by default the machine's.")
+            .example("certs/rds.pem"),
+    ],
+);
+
+static CONNECTION_SHAPE: Shape = Shape::Record(&CONNECTION);
+
+const CONNECTIONS: Key = Key::new(
+    "connections",
+    Shape::Names { noun: "connection", value: &CONNECTION_SHAPE },
+    "PostgreSQL databases that exports go to; a target may give some parameters other values.",
+)
+.example("{rds: {host: db.example.com, database: app, user: pipe, password: \"{{ secret('/pipe/rds') }}\"}}");
+
+static DATAFUSION_KEYS: [Key; 7] = [
     Key::new("backend", Shape::Word(&["datafusion"]), "The embedded engine: nothing to install.").required(),
     Key::new("sources", Shape::Text, "Where source tables are: a folder with `<schema>/<table>.csv`, `.parquet` or `.jsonl`, or a path with `{schema}` and `{table}`.").example("samples/"),
     Key::new("tables", Shape::Names { noun: "table", value: &Shape::Either(&[Shape::Text, Shape::Record(&LOCATION)]) }, "Source tables that are elsewhere.").example("{backend.user: data/users.parquet}"),
     Key::new("state", Shape::Text, "The folder of published tables and run history; by default `.pipe` for the target `local`, else `.pipe/<target>`."),
     Key::new("date", Shape::Form(&INSTANT), "The instant that every clock function gives; by default the start of the run.").example("2026-11-01"),
     VARS,
+    CONNECTIONS,
 ];
 
 /// A target of the embedded engine.
 pub static DATAFUSION: Record = Record::new("datafusion target", &DATAFUSION_KEYS);
 
-static SNOWFLAKE_KEYS: [Key; 14] = [
+static SNOWFLAKE_KEYS: [Key; 15] = [
     Key::new("backend", Shape::Word(&["snowflake"]), "Snowflake.").required(),
     Key::new("account", Shape::Text, "The account identifier.").required().example("myorg-myaccount"),
     Key::new("user", Shape::Text, "The user.").required(),
@@ -143,6 +173,7 @@ static SNOWFLAKE_KEYS: [Key; 14] = [
         "The instant that every clock function gives; by default the start of the run.",
     ),
     VARS,
+    CONNECTIONS,
 ];
 
 /// A target on Snowflake.
@@ -181,7 +212,7 @@ static RETENTION: Record = Record::new(
 /// `pipe.yaml`, its targets left to [`DATAFUSION`] and [`SNOWFLAKE`].
 pub static SETTINGS: Record = Record::new("pipe.yaml", &SETTINGS_KEYS);
 
-static SETTINGS_KEYS: [Key; 9] = [
+static SETTINGS_KEYS: [Key; 10] = [
     Key::new("project", Shape::Form(&NAME), "The project's name; by default its folder's."),
     Key::new("targets", Shape::Names { noun: "target", value: &Shape::Any }, "Named places to run against.").required(),
     Key::new("default_target", Shape::Text, "The target where none is named; by default the first.").example("local"),
@@ -209,12 +240,13 @@ static SETTINGS_KEYS: [Key; 9] = [
         "Where secrets come from; by default the environment.",
     )
     .example("ssm"),
+    CONNECTIONS,
 ];
 
 /// `pipe.yaml` whole, for the JSON Schema.
 pub static SETTINGS_SCHEMA: Record = Record::new("pipe.yaml", &SCHEMA_KEYS);
 
-static SCHEMA_KEYS: [Key; 9] = {
+static SCHEMA_KEYS: [Key; 10] = {
     let mut keys = SETTINGS_KEYS;
     keys[1].shape = Shape::Names {
         noun: "target",

@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::name::TableName;
 use crate::source::{Format, Location};
 use crate::template::{Variable, Variables};
-use crate::text::{SourceFile, Spanned};
+use crate::text::{SourceFile, Span, Spanned};
 use crate::yaml::shape::Shape;
 use crate::yaml::{self, Entry, Node};
 
@@ -28,6 +28,7 @@ pub(super) struct Written {
     pub(super) kept_days: Option<u32>,
     pub(super) checks_after_run: bool,
     pub(super) secrets: SecretsProvider,
+    pub(super) connections: IndexMap<String, Connection>,
 }
 
 pub(super) fn parse(root: &Path, file: &SourceFile) -> (Written, Vec<Diagnostic>) {
@@ -61,6 +62,7 @@ pub(super) fn parse(root: &Path, file: &SourceFile) -> (Written, Vec<Diagnostic>
         kept_days: integer(retention.and_then(|r| r.get("days"))).and_then(|n| u32::try_from(n).ok()),
         checks_after_run: node.get("checks").is_some(),
         secrets: node.get("secrets").map(secrets).unwrap_or_default(),
+        connections: connections(&node, &mut problems),
     };
     (written, problems)
 }
@@ -95,7 +97,8 @@ fn target(root: &Path, entry: &Entry, problems: &mut Vec<Diagnostic>) -> Option<
         variables.insert(&entry.key.value, Variable::from_yaml(&entry.value));
     }
     let date = node.get("date").and_then(Node::scalar).and_then(|text| instant(text).ok());
-    let target = Target { name: name.clone(), span: entry.key.span.clone(), backend, date, variables };
+    let connections = connections(node, problems);
+    let target = Target { name: name.clone(), span: entry.key.span.clone(), backend, date, variables, connections };
     (problems.len() == before).then_some(target)
 }
 
@@ -158,6 +161,32 @@ fn location(root: &Path, node: &Node, problems: &mut Vec<Diagnostic>) -> Option<
     Some(Location { path: place::absolute(root, path), format, delimiter, header })
 }
 
+/// The databases under `connections`.
+fn connections(node: &Node, problems: &mut Vec<Diagnostic>) -> IndexMap<String, Connection> {
+    let entries = node.get("connections").map(Node::entries).unwrap_or_default().iter();
+    entries.map(|entry| (entry.key.value.clone(), connection(&entry.value, problems))).collect()
+}
+
+/// What every connection must say, once the target has had its say.
+pub(super) fn complete(connections: &IndexMap<String, Connection>, target: &Span, problems: &mut Vec<Diagnostic>) {
+    for (name, connection) in connections {
+        let place = connection.parameters.values().next().map_or(target, |parameter| &parameter.span);
+        let lacks: Vec<&str> =
+            ["host", "database", "user"].into_iter().filter(|key| !connection.parameters.contains_key(*key)).collect();
+        if let Some(first) = lacks.first() {
+            let message = format!("the connection `{name}` does not say its `{first}`");
+            problems.push(Diagnostic::error("missing-key", message).at(place.clone()));
+        }
+        let Some(port) = connection.parameters.get("port") else { continue };
+        if let Parameter::Plain(text) = &port.value
+            && text.parse::<u16>().is_err()
+        {
+            let message = format!("`{text}` is no port");
+            problems.push(Diagnostic::error("wrong-value", message).at(port.span.clone()).hint("write it like `5432`"));
+        }
+    }
+}
+
 /// The parameters that may only be references to secrets.
 const SECRET_ONLY: [&str; 3] = ["private_key", "private_key_passphrase", "password"];
 
@@ -165,7 +194,10 @@ fn connection(node: &Node, problems: &mut Vec<Diagnostic>) -> Connection {
     let mut parameters = IndexMap::new();
     for entry in node.entries() {
         let key = entry.key.value.as_str();
-        let Some(text) = entry.value.scalar().filter(|_| !matches!(key, "backend" | "date" | "vars")) else { continue };
+        let Some(text) = entry.value.scalar().filter(|_| !matches!(key, "backend" | "date" | "vars" | "connections"))
+        else {
+            continue;
+        };
         let parameter = match secret_name(text) {
             Some(Ok(name)) => Parameter::Secret(name),
             Some(Err(())) => {

@@ -70,11 +70,21 @@ impl Project {
 
     /// Runs `pipe` with these words in the project's folder.
     pub(crate) fn words(&self, words: &[&str]) -> Ran {
+        self.run(words, &[])
+    }
+
+    /// The same as [`Self::pipe`] with these environment variables.
+    pub(crate) fn pipe_with(&self, words: &str, variables: &[(&str, &str)]) -> Ran {
+        self.run(&words.split_whitespace().collect::<Vec<_>>(), variables)
+    }
+
+    fn run(&self, words: &[&str], variables: &[(&str, &str)]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
         command.args(words).current_dir(self.folder.path());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PIPE_")) {
             command.env_remove(name);
         }
+        command.envs(variables.iter().copied());
         let done = command.output().expect("pipe runs");
         Ran {
             code: done.status.code().unwrap_or(-1),

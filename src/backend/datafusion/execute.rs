@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{Embedded, failed, of_warehouse};
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Rows};
 use crate::opaque::Opaque;
 use crate::warehouse::{Staged, Writer};
 
@@ -75,6 +75,28 @@ impl Streams {
     /// What some tasks send.
     pub(super) fn new(batches: mpsc::Receiver<Result<RecordBatch, DataFusionError>>, tasks: JoinSet<()>) -> Self {
         Self { batches, tasks }
+    }
+
+    /// Batches that come from elsewhere.
+    pub(super) fn from_rows(mut rows: Rows) -> Self {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            while let Some(batch) = rows.next().await {
+                let last = batch.is_err();
+                let batch = batch.map_err(|error| DataFusionError::External(Box::new(error)));
+                if sender.send(batch).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        Self { batches: receiver, tasks }
+    }
+
+    /// The batches as a stream of its own.
+    pub(super) fn into_rows(self) -> Rows {
+        let next = |mut streams: Self| async move { streams.next().await.map(|batch| (batch, streams)) };
+        Box::pin(futures::stream::unfold(self, next))
     }
 
     /// The next batch that has rows.

@@ -24,7 +24,7 @@ use futures::future::BoxFuture;
 
 use super::execute::Streams;
 use super::{Limits, failed};
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Rows};
 use crate::dialect::cast::exactly;
 
 /// The rows of a step.
@@ -84,6 +84,22 @@ impl Shared {
 
     pub(super) fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// All rows in the order in which they came.
+    pub(super) fn stream(self: Arc<Self>) -> Rows {
+        let spilled = self.spilled.as_ref().map(|file| open(&**file));
+        let held = self.clone();
+        let memory = (0..self.batches.len()).map(move |at| Ok(held.batches[at].clone()));
+        let disk = spilled.into_iter().flat_map(|reader| {
+            type Batches = Box<dyn Iterator<Item = Result<RecordBatch, BackendError>> + Send>;
+            let batches: Batches = match reader {
+                Ok(reader) => Box::new(reader.map(|batch| batch.map_err(|error| failed(error.into())))),
+                Err(error) => Box::new(std::iter::once(Err(failed(error)))),
+            };
+            batches
+        });
+        Box::pin(futures::stream::iter(memory.chain(disk)))
     }
 
     /// The batches in memory, dealt out to as many parts as there are threads.

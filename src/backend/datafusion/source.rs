@@ -1,12 +1,6 @@
 //! The tables that the project reads and does not make, where they are: CSV, JSON lines or Parquet files. What a file
 //! holds is cast to the types of the table's contract on the way in; what does not fit is an error with file and row.
 
-/// Texts → values of the declared types.
-mod convert;
-
-/// Marks of files' contents.
-mod mark;
-
 /// Rows of CSV and JSON lines.
 mod text;
 
@@ -19,6 +13,9 @@ mod whole;
 /// Sources that are opened when they are read.
 mod lazy;
 
+/// Sources in S3.
+mod remote;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,14 +23,13 @@ use std::sync::Arc;
 use datafusion::datasource::TableProvider;
 use datafusion::execution::SessionState;
 
-pub(crate) use mark::Marks;
-
 use crate::backend::{BackendError, Remedy};
 use crate::dialect::Column;
 use crate::name::TableName;
 use crate::plan::Hash;
 use crate::plan::step::columns_text;
 use crate::source::{Format, Location};
+use crate::store::Marks;
 
 /// One source: its contract and where its rows are.
 #[derive(Clone, Debug)]
@@ -51,23 +47,25 @@ impl Source {
     /// The files that hold it, in the order of their names.
     pub(super) fn files(&self, name: &TableName) -> Result<Vec<PathBuf>, BackendError> {
         let written = &self.location.path;
-        if self.location.is_remote() {
+        if self.location.is_remote() && !written.starts_with("s3://") {
             let message =
-                format!("source `{}` is at `{written}`, and reading from there is not supported yet", name.lower());
+                format!("source `{}` is at `{written}`, which is neither on this machine nor in S3", name.lower());
             return Err(BackendError::author(message));
         }
-        let written = written.strip_prefix("file://").unwrap_or(written);
-        let files = if written.ends_with('/') {
-            let mut files = listed(Path::new(written))?;
+        let local = written.strip_prefix("file://").unwrap_or(written);
+        let files = if self.location.is_remote() {
+            remote::files(&self.location)?
+        } else if local.ends_with('/') {
+            let mut files = listed(Path::new(local))?;
             files.retain(|path| match self.location.format {
                 Format::Files => path.is_file(),
                 format => Format::of(&path.to_string_lossy()) == Some(format),
             });
             files
-        } else if written.contains('*') {
-            matching(written)?
+        } else if local.contains('*') {
+            matching(local)?
         } else {
-            vec![PathBuf::from(written)]
+            vec![PathBuf::from(local)]
         };
         if files.is_empty() {
             return Err(BackendError::author(format!(
@@ -166,7 +164,7 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> BackendError {
         std::io::ErrorKind::Interrupted | std::io::ErrorKind::TimedOut => Remedy::Retry,
         _ => Remedy::Author,
     };
-    BackendError::new(remedy, format!("cannot read `{}`: {error}", path.display()))
+    BackendError::new(remedy, format!("cannot read `{}`: {error}", remote::shown(path)))
 }
 
 /// The places in a file's header of the columns that a contract declares, names compared as SQL does.
@@ -188,7 +186,7 @@ pub(super) fn places(path: &Path, header: &[String], columns: &[Column]) -> Resu
     let noun = if names.len() == 1 { "column" } else { "columns" };
     Err(BackendError::author(format!(
         "`{}` lacks the {noun} {} of its contract{hint}",
-        path.display(),
+        remote::shown(path),
         names.join(", ")
     )))
 }

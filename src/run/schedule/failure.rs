@@ -110,7 +110,8 @@ impl Schedule<'_> {
 
     pub(super) async fn withhold(&mut self, job: usize, why: &str) {
         let name = &self.run.plan.jobs[job];
-        if self.written(job).is_empty() || self.withheld.iter().any(|(withheld, _)| withheld == name) {
+        let nothing = self.written(job).is_empty() && self.exported(job).is_empty();
+        if nothing || self.withheld.iter().any(|(withheld, _)| withheld == name) {
             return;
         }
         let name = self.run.plan.jobs[job].clone();

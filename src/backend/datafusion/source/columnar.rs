@@ -14,6 +14,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast};
 use datafusion::prelude::Column as ColumnName;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
+use super::remote::shown;
 use super::{places, unreadable};
 use crate::backend::BackendError;
 use crate::dialect::Column;
@@ -23,7 +24,7 @@ use crate::dialect::types::SqlType;
 pub(super) fn check(path: &Path, columns: &[Column]) -> Result<(), BackendError> {
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     let metadata = ArrowReaderMetadata::load(&file, parquet::arrow::arrow_reader::ArrowReaderOptions::default())
-        .map_err(|error| BackendError::author(format!("`{}` is no whole Parquet file: {error}", path.display())))?;
+        .map_err(|error| BackendError::author(format!("`{}` is no whole Parquet file: {error}", shown(path))))?;
     let header: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
     places(path, &header, columns).map(|_| ())
 }
@@ -98,7 +99,7 @@ fn unfit(path: &Path, name: &str, data_type: &DataType, found: Option<SqlType>, 
     let found = found.map_or_else(|| data_type.to_string(), |found| found.to_string());
     BackendError::author(format!(
         "column `{name}` of `{}` holds {found}, which {} of its contract cannot hold whole",
-        path.display(),
+        shown(path),
         column.sql_type
     ))
 }

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::future::ready;
-use std::io::{BufRead, BufReader, Read};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,11 +20,14 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::future::BoxFuture;
 
-use super::convert::Conversion;
+use super::remote::shown;
 use super::{places, unreadable};
 use crate::backend::BackendError;
 use crate::dialect::Column;
+use crate::dialect::texts::Conversion;
+use crate::job::file::Compression;
 use crate::source::{Format, Location};
+use crate::store::{Unpacked, unpacked};
 
 const BATCH_ROWS: usize = 8192;
 
@@ -219,10 +222,10 @@ impl TextFile {
 }
 
 fn refused(path: &Path, row: usize, column: &Column, text: &str) -> BackendError {
-    let shown: String = text.chars().take(60).collect();
+    let start: String = text.chars().take(60).collect();
     let message = format!(
-        "`{}`, row {row}: `{shown}` is no {} for column `{}`",
-        path.display(),
+        "`{}`, row {row}: `{start}` is no {} for column `{}`",
+        shown(path),
         column.sql_type,
         column.name.lower()
     );
@@ -233,24 +236,17 @@ fn external(error: BackendError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-fn open(path: &Path) -> Result<BufReader<Box<dyn Read + Send>>, BackendError> {
+fn open(path: &Path) -> Result<Unpacked, BackendError> {
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let packed = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
-    let bytes: Box<dyn Read + Send> =
-        if packed { Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
-    let mut reader = BufReader::with_capacity(1 << 18, bytes);
-    let start = reader.fill_buf().map_err(|error| unreadable(path, &error))?;
-    if start.starts_with(b"\xEF\xBB\xBF") {
-        reader.consume(3);
-    }
-    Ok(reader)
+    let packed = Compression::of(&path.to_string_lossy());
+    unpacked(Box::new(file), packed).map_err(|error| unreadable(path, &error))
 }
 
 /// The names in a CSV file's first record, and how many values it has.
 fn header(location: &Location, path: &Path) -> Result<Vec<String>, BackendError> {
     let format = datafusion::arrow::csv::reader::Format::default();
     let format = format.with_header(location.header).with_delimiter(location.delimiter);
-    let wrong = |error| BackendError::author(format!("`{}` is not CSV: {error}", path.display()));
+    let wrong = |error| BackendError::author(format!("`{}` is not CSV: {error}", shown(path)));
     let rows = usize::from(!location.header);
     let (schema, _) = format.infer_schema(open(path)?, Some(rows)).map_err(wrong)?;
     Ok(schema.fields().iter().map(|field| field.name().trim().to_owned()).collect())
@@ -263,7 +259,7 @@ fn csv_places(location: &Location, path: &Path, columns: &[Column]) -> Result<(u
     if location.header {
         return Ok((header.len(), places(path, &header, columns)?));
     }
-    Err(BackendError::author(format!("`{}` has no header line, which reading by column names needs", path.display())))
+    Err(BackendError::author(format!("`{}` has no header line, which reading by column names needs", shown(path))))
 }
 
 fn csv(location: &Location, path: &Path, columns: &[Column]) -> Result<Texts, BackendError> {
@@ -271,7 +267,7 @@ fn csv(location: &Location, path: &Path, columns: &[Column]) -> Result<Texts, Ba
     let fields: Vec<Field> = (0..width).map(|at| Field::new(at.to_string(), DataType::Utf8, true)).collect();
     let builder = ReaderBuilder::new(Arc::new(Schema::new(fields))).with_batch_size(BATCH_ROWS);
     let builder = builder.with_header(location.header).with_delimiter(location.delimiter);
-    let named = path.display().to_string();
+    let named = shown(path);
     let reader = builder.with_projection(places.clone()).build_buffered(open(path)?);
     let reader = reader.map_err(|error| BackendError::author(format!("`{named}` is not CSV: {error}")))?;
     let texts = reader.map(move |batch| {
@@ -302,7 +298,7 @@ fn json_lines(path: &Path, columns: &[Column]) -> Result<Texts, BackendError> {
                 continue;
             }
             if let Err(error) = append(&line, &columns, &mut builders) {
-                return Some(Err(BackendError::author(format!("`{}`, row {row}: {error}", path.display()))));
+                return Some(Err(BackendError::author(format!("`{}`, row {row}: {error}", shown(&path)))));
             }
             rows += 1;
         }

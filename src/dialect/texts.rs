@@ -1,5 +1,4 @@
-//! Texts → values of the declared types. An empty text is NULL; a text that is no value of the type is an error that
-//! tells which.
+//! Texts, such as those of CSV, → values of declared types. A text that is no value of its type is told by its index.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
@@ -18,7 +17,7 @@ use crate::text::SourceFile;
 
 /// How the texts of one column become values.
 #[derive(Clone, Debug)]
-pub(super) enum Conversion {
+pub enum Conversion {
     /// They are the values.
     Text,
     /// By Arrow's own reading of texts, which is Snowflake's for these types' usual spelling.
@@ -33,7 +32,7 @@ pub(super) enum Conversion {
 
 impl Conversion {
     /// The conversion to a type.
-    pub(super) fn to(sql_type: SqlType, data_type: &DataType) -> Result<Self, DataFusionError> {
+    pub fn to(sql_type: SqlType, data_type: &DataType) -> Result<Self, DataFusionError> {
         Ok(match sql_type {
             SqlType::Varchar(_) => Self::Text,
             SqlType::Boolean => Self::Boolean,
@@ -41,14 +40,24 @@ impl Conversion {
             SqlType::Number { .. } | SqlType::Float | SqlType::Date | SqlType::Time | SqlType::TimestampNtz => {
                 Self::Arrow(data_type.clone())
             }
-            _ => Self::Sql(compiled(sql_type)?, data_type.clone()),
+            _ => Self::Sql(compiled(sql_type, data_type)?, data_type.clone()),
         })
     }
 
     /// The values of texts; else the index of the first text that is none.
-    pub(super) fn values(&self, texts: &StringArray) -> Result<Result<ArrayRef, usize>, DataFusionError> {
+    pub fn values(&self, texts: &StringArray) -> Result<Result<ArrayRef, usize>, DataFusionError> {
+        let values = self.tried(texts)?;
+        if values.null_count() == texts.null_count() {
+            return Ok(Ok(values));
+        }
+        let refused = (0..texts.len()).find(|at| values.is_null(*at) && !texts.is_null(*at));
+        Ok(refused.map_or(Ok(values), Err))
+    }
+
+    /// The values of texts, NULL where a text is none.
+    pub fn tried(&self, texts: &StringArray) -> Result<ArrayRef, DataFusionError> {
         let safe = CastOptions { safe: true, ..CastOptions::default() };
-        let values: ArrayRef = match self {
+        Ok(match self {
             Self::Text => Arc::new(texts.clone()),
             Self::Boolean => Arc::new(texts.iter().map(|text| boolean(text?)).collect::<BooleanArray>()),
             Self::Arrow(data_type) => cast_with_options(texts, data_type, &safe)?,
@@ -62,12 +71,7 @@ impl Conversion {
                 let values = expression.evaluate(&batch)?.into_array(texts.len())?;
                 cast_with_options(&values, data_type, &CastOptions::default())?
             }
-        };
-        if values.null_count() == texts.null_count() {
-            return Ok(Ok(values));
-        }
-        let refused = (0..texts.len()).find(|at| values.is_null(*at) && !texts.is_null(*at));
-        Ok(refused.map_or(Ok(values), Err))
+        })
     }
 }
 
@@ -104,7 +108,7 @@ impl Tables for OneColumn {
 }
 
 /// The TRY_ function of a type over the column `C`.
-fn compiled(sql_type: SqlType) -> Result<PhysicalExprRef, DataFusionError> {
+fn compiled(sql_type: SqlType, data_type: &DataType) -> Result<PhysicalExprRef, DataFusionError> {
     let call = match sql_type {
         SqlType::Variant => "try_parse_json(c)".to_owned(),
         SqlType::Object => "as_object(try_parse_json(c))".to_owned(),
@@ -118,7 +122,11 @@ fn compiled(sql_type: SqlType) -> Result<PhysicalExprRef, DataFusionError> {
     };
     let statements =
         crate::dialect::parse(&SourceFile::new("<source>", format!("select {call} from t"))).map_err(wrong)?;
-    let dialect = Dialect::new(SessionParameters::default());
+    let mut session = SessionParameters::default();
+    if let DataType::Timestamp(_, Some(zone)) = data_type {
+        session.timezone = zone.to_string();
+    }
+    let dialect = Dialect::new(session);
     let statement = statements.first().ok_or_else(|| DataFusionError::Internal("no statement".to_owned()))?;
     let plan = dialect.bind(statement, &OneColumn).map_err(wrong)?;
     let datafusion::logical_expr::LogicalPlan::Projection(projection) = &plan else {

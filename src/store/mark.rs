@@ -9,8 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::unreadable;
-use crate::backend::BackendError;
+use super::StoreError;
 
 /// Files larger than this are known by length and time of change alone.
 const READ_UP_TO: u64 = 256 << 20;
@@ -28,20 +27,20 @@ struct Known {
 
 /// The marks of files, remembered between runs in a small file that may be lost.
 #[derive(Debug, Default)]
-pub(crate) struct Marks {
+pub struct Marks {
     path: Option<PathBuf>,
     known: Mutex<HashMap<String, Known>>,
 }
 
 impl Marks {
     /// The marks remembered at `path`.
-    pub(crate) fn open(path: &Path) -> Self {
+    pub fn open(path: &Path) -> Self {
         let read = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Self { path: Some(path.to_owned()), known: Mutex::new(read.unwrap_or_default()) }
     }
 
     /// The mark of these files together.
-    pub(crate) fn of(&self, files: &[PathBuf]) -> Result<String, BackendError> {
+    pub fn of(&self, files: &[PathBuf]) -> Result<String, StoreError> {
         let mut marks = Vec::new();
         for path in files {
             marks.push(self.of_file(path)?);
@@ -52,8 +51,8 @@ impl Marks {
         Ok(hex::encode(&Sha256::digest(marks.join(" "))[..12]))
     }
 
-    fn of_file(&self, path: &Path) -> Result<String, BackendError> {
-        let wrong = |error: std::io::Error| unreadable(path, &error);
+    fn of_file(&self, path: &Path) -> Result<String, StoreError> {
+        let wrong = |error: std::io::Error| StoreError::of_io("read", path, &error);
         let found = std::fs::metadata(path).map_err(wrong)?;
         let changed = found.modified().map_err(wrong)?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let (length, changed) = (found.len(), changed.as_nanos());
@@ -88,7 +87,7 @@ impl Marks {
     }
 
     /// Remembers the marks for the next run. That they cannot be written only costs time.
-    pub(crate) fn save(&self) {
+    pub fn save(&self) {
         let Some(path) = &self.path else { return };
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let written = serde_json::to_vec(&*known).map_err(std::io::Error::other).and_then(|text| {
