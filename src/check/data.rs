@@ -1,8 +1,8 @@
 //! Whether a table is as ever: its profile against its contract, against its own earlier days, and against the profiles of
 //! earlier runs and checks.
 //!
-//! Days are judged by those before them once there are [`super::statistics::FEWEST_DAYS`] of these; a profile is judged by
-//! earlier profiles once there are [`FEWEST_PROFILES`] of other states of the table. Before that only the contract speaks.
+//! Days are judged by those before them once there are `FEWEST_DAYS` of these; a profile is judged by
+//! earlier profiles once there are `FEWEST_PROFILES` of other states of the table. Before that only the contract speaks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
