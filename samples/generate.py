@@ -401,6 +401,31 @@ def recommendations(vods):
     return rows
 
 
+def write_incoming(folder, programs):
+    """What partners leave: rights as CSV, one row of which cannot be read, and other services' names as Parquet."""
+    dice = random.Random(7)  # of its own, so that the warehouse does not depend on it
+    rows = [(p["id"], country, DAY - timedelta(days=dice.randint(0, 300)), DAY + timedelta(days=dice.randint(0, 600)),
+             dice.choice(["", 7, 30]), dice.choice(["", f"{dice.randint(50, 9000) / 10:.2f}"]))
+            for p in programs for country in ("FR", "BE") if dice.random() < 0.6]
+    rows[17] = (*rows[17][:3], "31/12/2027", *rows[17][4:])
+    (folder / "rights").mkdir(parents=True, exist_ok=True)
+    for name, part in (("part-1.csv", rows[:200]), ("part-2.csv", rows[200:])):
+        with open(folder / "rights" / name, "w", newline="") as file:
+            out = csv.writer(file, lineterminator="\n")
+            out.writerows([("program_id", "country", "starts_on", "ends_on", "replay_days", "price"), *part])
+    ids = [(p["id"], service, f"{prefix}{dice.randint(10**6, 10**7)}", stamp(datetime.combine(DAY, time(dice.randint(0, 5)))))
+           for p in programs for service, prefix in (("imdb", "tt"), ("isan", "0000-")) if dice.random() < 0.5]
+    try:
+        import duckdb
+    except ImportError:
+        return  # the Parquet file stays as it is
+    (folder / "external_ids").mkdir(parents=True, exist_ok=True)
+    db = duckdb.connect()
+    db.execute("create table ids (program_id bigint, service varchar, external_id varchar, matched_at timestamp)")
+    db.executemany("insert into ids values (?, ?, ?, ?)", ids)
+    db.execute(f"copy ids to '{folder / 'external_ids' / 'ids.parquet'}' (format parquet)")
+
+
 def main():
     out = Warehouse(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
     programs = make_programs()
@@ -470,6 +495,7 @@ def main():
     out.write("dw.fact_watch", "user_id program_id episode_id channel_id asset_type device_type real_start_at duration date_day",
               [(*w[:6], stamp(w[6]), w[7], w[6].date()) for w in watches])
     out.write("ml.user_replay_recommendations_latest", "user_id recommendations update_date", recommendations(vods))
+    write_incoming(out.folder / "incoming", programs)
 
     total = sum(size for _, size in out.sizes.values())
     for table, (rows, size) in out.sizes.items():

@@ -52,3 +52,49 @@ select program_id, sum(iff(duration > 3600 * {{ cap }}, 3600 * {{ cap }}, durati
   where date_day between current_date - {{ days }} and current_date - 1
   group by program_id
 {%- endmacro %}
+
+{# What speaks for each programme of `programs`, a query's name, once per audience. #}
+{% macro figures(programs, bookmark_days, watch_days, watch_hours_cap) -%}
+select
+    a.affinity,
+    p.id as program_id,
+    p.title,
+    coalesce(b.bookmarks, 0) as bookmarks,
+    coalesce(r.rating, 0) as rating,
+    coalesce(f.points, 0) as celebrity_points,
+    coalesce(h.hours, 0) as hours_watched
+  from backend.program as p
+  join external_sources.daily_prog_affinity as a on a.program_id = p.id
+  left join ({{ bookmarkers(bookmark_days) }}) as b on b.program_id = p.id
+  left join ({{ spectators() }}) as r on r.program_id = p.id
+  left join ({{ fame() }}) as f on f.program_id = p.id
+  left join ({{ viewing_hours(watch_days, watch_hours_cap) }}) as h on h.program_id = p.id
+  where p.id in (select program_id from {{ programs | ident }})
+{%- endmacro %}
+
+{# Distinct users who bookmarked a programme in the last days. #}
+{% macro bookmarkers(days) -%}
+select program_id, count(distinct user_id) as bookmarks
+  from backend.scheduled_recording
+  where scheduled_at > dateadd(day, -{{ days }}, current_date)
+  group by program_id
+{%- endmacro %}
+
+{# The least of each weighted figure, and how far its greatest is from it; of each audience. #}
+{% macro bounds(figures, weights) -%}
+select
+    affinity,
+    {%- for name in weights %}
+    min({{ name | ident }}) as least_{{ name | raw }},
+    nullif(max({{ name | ident }}) - min({{ name | ident }}), 0) as width_{{ name | raw }}{% if not loop.last %},{% endif %}
+    {%- endfor %}
+  from {{ figures | ident }}
+  group by affinity
+{%- endmacro %}
+
+{# Figures `f`, each brought to 0..1 by its bounds `b`, weighted and added up. #}
+{% macro blended(weights) -%}
+{%- for name, weight in weights | items %}
+    {% if not loop.first %}+ {% endif %}{{ weight }} * coalesce((f.{{ name | ident }} - b.least_{{ name | raw }})::float / b.width_{{ name | raw }}, 0)
+    {%- endfor %}
+{%- endmacro %}
