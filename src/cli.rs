@@ -256,6 +256,7 @@ fn run(arguments: Vec<OsString>) -> u8 {
 
 fn start_log(globals: &Globals) -> io::Result<()> {
     let level = match (globals.quiet, globals.verbose) {
+        (_, 0) if globals.log_file.is_some() => "pipe=debug,warn",
         (true, _) => "error",
         (false, 0) => "warn,aws_runtime=error,aws_config=error",
         (false, 1) => "pipe=info,warn",

@@ -27,6 +27,9 @@ mod console;
 /// A run for programs.
 mod json;
 
+/// A run in the log.
+pub(crate) mod log;
+
 use crate::diagnostic::Diagnostic;
 use crate::ledger::StepRecord;
 use crate::plan::Verdict;

@@ -448,6 +448,9 @@ pub(crate) fn failed(error: DataFusionError) -> BackendError {
         _ => Remedy::Author,
     };
     let text = error.find_root().strip_backtrace();
+    if remedy == Remedy::Resources {
+        return BackendError::new(remedy, out_of_memory(&text));
+    }
     let prefixes = [
         "Execution error: ",
         "Parquet error: ",
@@ -465,6 +468,44 @@ pub(crate) fn failed(error: DataFusionError) -> BackendError {
     // A filter inside the reader of Parquet tells its error in the form of a program.
     let text = text.strip_prefix("Execution(\"").and_then(|rest| rest.strip_suffix("\")")).unwrap_or(text);
     BackendError::new(remedy, text)
+}
+
+/// What held memory, by the beginning of the name under which DataFusion counts it.
+const HOLDERS: &[(&str, &str)] = &[
+    ("CrossJoin", "a cross join"),
+    ("NestedLoopJoin", "a join without an equality"),
+    ("HashJoin", "a join"),
+    ("SortMergeJoin", "a join"),
+    ("SMJ", "a join"),
+    ("PiecewiseMergeJoin", "a join"),
+    ("Grouped", "GROUP BY"),
+    ("Aggregate", "GROUP BY"),
+    ("ExternalSort", "sorting"),
+    ("Sort", "sorting"),
+    ("TopK", "sorting"),
+    ("Window", "a window function"),
+    ("BoundedWindow", "a window function"),
+    ("Repartition", "rows on their way between threads"),
+];
+
+/// The memory limit was reached: what asked for more, in the words of SQL.
+pub(crate) fn out_of_memory(text: &str) -> String {
+    let between = |start: &str, end: &str| {
+        let rest = text.rsplit_once(start)?.1;
+        Some(rest.split_once(end).map_or(rest, |(part, _)| part).trim())
+    };
+    let Some(holder) = between("additional ", " with ") else {
+        return text.strip_prefix("Resources exhausted: ").unwrap_or(text).to_owned();
+    };
+    let limit = between("pool_size: ", ")").map(|limit| format!(" of {limit}")).unwrap_or_default();
+    let (asked, holder) = holder.split_once(" for ").unwrap_or(("", holder));
+    let word = HOLDERS.iter().find(|(start, _)| holder.starts_with(start)).map_or(holder, |(_, word)| word);
+    let held =
+        between(" with ", " already").map(|held| format!(" beside the {held} that it holds")).unwrap_or_default();
+    format!(
+        "the memory limit{limit} is reached: {word} asked for {asked} more{held}, and it cannot go on from disk; \
+         raise `memory_limit` in `pipe.yaml` or --memory-limit, or let the query keep fewer rows at once"
+    )
 }
 
 /// An error of ours that came through DataFusion.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -35,6 +36,8 @@ pub(super) struct Loaded {
     pub(super) jobs: Vec<Job>,
     pub(super) contracts: Contracts,
     pub(super) clock: DateTime<Utc>,
+    /// The names of the variables that the command line gives values.
+    given: Vec<String>,
     problems: Vec<Diagnostic>,
 }
 
@@ -48,9 +51,12 @@ impl Loaded {
             variables: meaning.variables.clone(),
             ..flags
         };
+        let started = Instant::now();
         let settings = Settings::load(&flags, &Environment::read())?;
         let (project, problems) = Project::load(&settings.root);
+        let given = meaning.variables.iter().filter_map(|given| given.split_once('='));
         let mut loaded = Self {
+            given: given.map(|(name, _)| name.trim().to_owned()).collect(),
             clock: settings.date.unwrap_or_else(crate::run::now),
             contracts: contracts(&project),
             jobs: Vec::new(),
@@ -59,6 +65,8 @@ impl Loaded {
             problems,
         };
         loaded.expand();
+        let (target, jobs) = (&loaded.settings.target.name, loaded.jobs.len());
+        tracing::info!(%target, jobs, ms = elapsed(started), "project read");
         Ok(loaded)
     }
 
@@ -90,10 +98,10 @@ impl Loaded {
 
     /// The names of the jobs that a command names; all where it names none.
     pub(super) fn wanted(&self, named: &[String]) -> Result<Vec<Name>, Outcome> {
-        if named.is_empty() {
-            return Ok(self.jobs.iter().map(|job| job.name.value.clone()).collect());
-        }
         let mut wanted: Vec<Name> = Vec::new();
+        if named.is_empty() {
+            wanted.extend(self.jobs.iter().map(|job| job.name.value.clone()));
+        }
         let mut unknown = Vec::new();
         for named in named {
             match self.project.job(named) {
@@ -103,10 +111,33 @@ impl Loaded {
             }
         }
         if unknown.is_empty() {
-            return Ok(wanted);
+            let unknown = self.unknown_variables(&wanted);
+            return if unknown.is_empty() { Ok(wanted) } else { Err(Outcome::Wrong(unknown)) };
         }
         unknown.extend(self.problems.iter().filter(|problem| in_named_file(problem, named)).cloned());
         Err(Outcome::Wrong(unknown))
+    }
+
+    /// Values given for variables that none of these jobs and not the target has.
+    fn unknown_variables(&self, wanted: &[Name]) -> Vec<Diagnostic> {
+        let jobs = wanted.iter().filter_map(|job| self.project.jobs.get(job));
+        let known: BTreeSet<&str> =
+            jobs.flat_map(|job| job.variables.names()).chain(self.settings.target.variables.names()).collect();
+        let unknown = self.given.iter().filter(|name| !known.contains(name.as_str()));
+        let problem = |name: &String| {
+            let what = if wanted.len() == 1 { "the job has" } else { "no job that is asked for has" };
+            let negated = if wanted.len() == 1 { "no" } else { "a" };
+            let message = format!("`--var {name}=…`: {what} {negated} variable `{name}`");
+            let problem = Diagnostic::error("unknown-variable", message);
+            match nearest(name, &known) {
+                None if known.is_empty() => {
+                    problem.hint("variables and their usual values stand under `vars:` of the job")
+                }
+                None => problem.hint(format!("the variables are {}", quoted(&known))),
+                near => problem.did_you_mean(near),
+            }
+        };
+        unknown.map(problem).collect()
     }
 
     /// The problems found so far that concern these jobs: those of other jobs' files are theirs.
@@ -137,7 +168,9 @@ impl Loaded {
     /// The named jobs with their names resolved, and all problems so far.
     pub(super) fn resolve(&self, wanted: &[Name]) -> (Resolved<'_>, Vec<Diagnostic>) {
         let scope = Scope { jobs: &self.jobs, sources: &self.contracts, templates: &self.project.templates };
+        let started = Instant::now();
         let (resolved, more) = plan::resolve(&scope, wanted);
+        tracing::info!(steps = resolved.plan.steps.len(), ms = elapsed(started), "names resolved");
         let mut problems = self.problems(wanted);
         problems.extend(more);
         problems.extend(self.unknown_connections(&resolved.plan));
@@ -179,7 +212,9 @@ impl Loaded {
         mut problems: Vec<Diagnostic>,
         steps: &BTreeSet<usize>,
     ) -> Result<(Plan, Vec<Diagnostic>), Outcome> {
+        let started = Instant::now();
         let (plan, more) = plan::bind_steps(resolved, &self.dialect(), &self.contracts, steps);
+        tracing::info!(steps = steps.len(), ms = elapsed(started), "steps bound");
         problems.extend(more);
         if has_errors(&problems) { Err(Outcome::Wrong(problems)) } else { Ok((plan, problems)) }
     }
@@ -190,7 +225,9 @@ impl Loaded {
         resolved: Resolved<'_>,
         mut problems: Vec<Diagnostic>,
     ) -> Result<(Plan, Vec<Diagnostic>), Outcome> {
+        let started = Instant::now();
         let (plan, more) = plan::bind(resolved, &self.dialect(), &self.contracts);
+        tracing::info!(steps = plan.steps.len(), ms = elapsed(started), "steps bound");
         problems.extend(more);
         if has_errors(&problems) { Err(Outcome::Wrong(problems)) } else { Ok((plan, problems)) }
     }
@@ -206,6 +243,16 @@ impl Loaded {
             Outcome::Wrong(vec![problem.did_you_mean(nearest(&named.to_lowercase(), &names))])
         })
     }
+}
+
+/// Milliseconds since an instant, for the log.
+fn elapsed(since: Instant) -> u128 {
+    since.elapsed().as_millis()
+}
+
+/// Names as a sentence lists them.
+fn quoted(names: &BTreeSet<&str>) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn in_named_file(problem: &Diagnostic, named: &[String]) -> bool {

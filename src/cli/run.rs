@@ -17,7 +17,7 @@ use crate::name::{Name, TableName};
 use crate::plan::decide::{Ask, Choice, Choices, MadeFrom, Reason, State, decide};
 use crate::plan::select::{Known, select};
 use crate::plan::{Fingerprint, Origin, Plan, PlannedStep, StepId};
-use crate::report::{Reporter, Style, reporter};
+use crate::report::{Reporter, Style, log, reporter};
 use crate::run::{self, Decision, Event, Run as Execution, RunResults, keeps, run_id};
 use crate::secret::env::EnvironmentSecrets;
 use crate::secret::ssm::ParameterStore;
@@ -278,7 +278,10 @@ struct Work {
 
 fn execute(work: Work, ledger: &mut Ledger, reporter: &mut dyn Reporter) -> Result<RunResults, Outcome> {
     let cancel = CancellationToken::new();
-    let mut tell = |event: &Event| reporter.event(event);
+    let mut tell = |event: &Event| {
+        log::event(event);
+        reporter.event(event);
+    };
     let execution = Execution {
         plan: Arc::new(work.plan),
         decisions: work.decisions,

@@ -96,9 +96,11 @@ pub(super) fn bind(
     };
     let context = Context { state, registry, statement, tables };
     super::parse::with_stack(statement.tokens(), || {
-        let bound = Binder::new(context, false).whole(query)?;
+        let (bound, correlated) = Binder::new(context, false).whole(query)?;
         let analysed = state.analyzer().execute_and_check(bound, state.config_options(), |_, _| {});
-        analysed.map_err(|error| located(context, query, &error))
+        let analysed = analysed.map_err(|error| located(context, query, &error))?;
+        subquery::carried_out(state, &analysed, &correlated)?;
+        Ok(analysed)
     })
 }
 
@@ -142,6 +144,8 @@ struct Binder<'a> {
     has_table_function: bool,
     /// What the CONNECT BY of the SELECTs bound so far carry down.
     carried: Vec<(sqlparser::tokenizer::Span, Vec<hierarchy::Carried>)>,
+    /// Where the subqueries stand that read columns of an outer query.
+    correlated: Vec<Span>,
 }
 
 impl<'a> Binder<'a> {
@@ -161,15 +165,18 @@ impl<'a> Binder<'a> {
             has_outer_operator,
             has_table_function,
             carried,
+            correlated: Vec::new(),
         }
     }
 
-    fn whole(mut self, query: &ast::Query) -> Result<LogicalPlan, Vec<Diagnostic>> {
+    /// The plan of the statement, and where its correlated subqueries stand.
+    fn whole(mut self, query: &ast::Query) -> Result<(LogicalPlan, Vec<Span>), Vec<Diagnostic>> {
         let rows = self.query(query, &None, None);
         match rows {
             Ok(rows) if self.diagnostics.is_empty() => {
                 let last = self.with_headers(rows);
-                last.map_err(|error| vec![explained(&error).at(self.context.statement.span().clone())])
+                let last = last.map_err(|error| vec![explained(&error).at(self.context.statement.span().clone())]);
+                Ok((last?, self.correlated))
             }
             _ if self.diagnostics.is_empty() => {
                 let message = "the query cannot be planned";

@@ -8,6 +8,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use sqlparser::ast;
 
+use crate::backend::datafusion::out_of_memory;
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Column;
 use crate::dialect::types::SqlType;
@@ -64,6 +65,7 @@ fn told(error: &DataFusionError) -> String {
             other => other.to_string(),
         },
         DataFusionError::Execution(text) | DataFusionError::Plan(text) => text.clone(),
+        DataFusionError::ResourcesExhausted(text) => out_of_memory(text),
         other => other.strip_backtrace(),
     }
 }

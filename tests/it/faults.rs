@@ -46,6 +46,7 @@ fn csv_in_the_forms_that_programs_write_is_read() {
         ("no rows", "id,title\n", vec![]),
         ("no end of the last line", "id,title\n1,a", vec!["1|a"]),
         ("an empty value", "id,title\n1,\n", vec!["1|"]),
+        ("a quote inside a value", "id,title\n1,5\" disc\n", vec!["1|5\" disc"]),
     ] {
         let project = project(csv);
         let ran = project.pipe("run week");
@@ -55,6 +56,7 @@ fn csv_in_the_forms_that_programs_write_is_read() {
     for (what, csv, told) in [
         ("no header", "", "lacks the columns `id`, `title`"),
         ("a line with too many values", "id,title\n1,a,b\n", "program.csv`"),
+        ("a quote that is never closed", "id,title\n1,a\n2,\"b\n3,c\n", "program.csv`, line 3: the quote"),
     ] {
         let ran = project(csv).pipe("run week");
         assert!(ran.code == 2 && ran.err.contains(told), "{what} ({}): {}", ran.code, ran.err);

@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Subquery, lit, when};
 use sqlparser::ast::{self, BinaryOperator, Query, Select, Visit, Visitor};
@@ -20,12 +21,23 @@ impl<'a> Binder<'a> {
         let rows = self.query(query, scope.env, Some(scope))?;
         let span = self.place(query);
         self.one_column(&rows, span)?;
-        Ok(Expr::ScalarSubquery(subquery(rows.plan)))
+        let subquery = self.subquery(rows.plan, query);
+        Ok(Expr::ScalarSubquery(subquery))
+    }
+
+    /// A subquery; where it stands is kept where it reads columns of an outer query.
+    fn subquery(&mut self, plan: LogicalPlan, written: &impl ast::Spanned) -> Subquery {
+        let subquery = subquery(plan);
+        if !subquery.outer_ref_columns.is_empty() {
+            self.correlated.push(self.place(written));
+        }
+        subquery
     }
 
     pub(super) fn exists(&mut self, query: &Query, negated: bool, scope: &Scope<'_>) -> Bound<Expr> {
         let rows = self.query(query, scope.env, Some(scope))?;
-        Ok(Expr::Exists(Exists::new(subquery(existence(rows.plan)), negated)))
+        let subquery = self.subquery(without_list(rows.plan), query);
+        Ok(Expr::Exists(Exists::new(subquery, negated)))
     }
 
     pub(super) fn in_subquery(
@@ -43,9 +55,15 @@ impl<'a> Binder<'a> {
         let rows = self.query(query, scope.env, Some(scope));
         let (value, rows) = (value?, rows?);
         let span = self.place(query);
-        self.one_column(&rows, span)?;
-        let listed = InSubquery::new(Box::new(value), subquery(rows.plan), negated);
-        self.checked(Expr::InSubquery(listed), scope, written)
+        self.one_column(&rows, span.clone())?;
+        let inside = InSubquery::new(Box::new(value), self.subquery(rows.plan, query), negated);
+        // NOT IN of a correlated query is no join of DataFusion's.
+        let inside = if negated && !inside.subquery.outer_ref_columns.is_empty() {
+            listed(inside, scope).map_err(|error| self.fail(&error, span))?
+        } else {
+            Expr::InSubquery(inside)
+        };
+        self.checked(inside, scope, written)
     }
 
     /// `(a, b) IN (query)`: some row is equal; unknown where none is, but some may be.
@@ -73,17 +91,18 @@ impl<'a> Binder<'a> {
             equal = Some(equal.map_or(same.clone(), |all| all.and(same)));
         }
         let equal = equal.unwrap_or(lit(true));
-        let found = self.some_row(plan.clone(), equal.clone(), &span)?;
-        let unknown = self.some_row(plan, equal.is_null(), &span)?;
+        let found = self.some_row(plan.clone(), equal.clone(), written)?;
+        let unknown = self.some_row(plan, equal.is_null(), written)?;
         let null = Expr::Literal(ScalarValue::Boolean(None), None);
         let inside = found.or(unknown.and(null));
         self.checked(if negated { Expr::Not(Box::new(inside)) } else { inside }, scope, written)
     }
 
     /// EXISTS over the rows that fulfil a condition.
-    fn some_row(&mut self, plan: LogicalPlan, condition: Expr, span: &Span) -> Bound<Expr> {
-        let filtered = self.filtered(plan, condition, span.clone())?;
-        Ok(Expr::Exists(Exists::new(subquery(filtered), false)))
+    fn some_row(&mut self, plan: LogicalPlan, condition: Expr, written: &ast::Expr) -> Bound<Expr> {
+        let filtered = self.filtered(plan, condition, self.place(written))?;
+        let subquery = self.subquery(filtered, written);
+        Ok(Expr::Exists(Exists::new(subquery, false)))
     }
 
     /// EXISTS and IN where their value is asked for and not only whether a row stays: DataFusion joins them in filters
@@ -131,7 +150,7 @@ impl<'a> Binder<'a> {
         let value = self.expr(left, scope)?;
         let rows = self.query(query, scope.env, Some(scope))?;
         self.one_column(&rows, span)?;
-        let (value, inner) = (Box::new(value), subquery(rows.plan));
+        let (value, inner) = (Box::new(value), self.subquery(rows.plan, query.as_ref()));
         Ok(match (operator, any) {
             (Operator::Eq, true) => Expr::InSubquery(InSubquery::new(value, inner, false)),
             (Operator::NotEq, false) => Expr::InSubquery(InSubquery::new(value, inner, true)),
@@ -151,13 +170,43 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// The same number of rows without the select list, which EXISTS does not look at. It must go, since the optimiser adds
-/// the outer query's columns to it, and they may have the names of columns that are there.
-fn existence(plan: LogicalPlan) -> LogicalPlan {
-    match plan {
-        LogicalPlan::Projection(projection) => existence(Arc::unwrap_or_clone(projection.input)),
-        other => other,
+/// Refuses a statement in which subqueries are left that nothing computes: they depend on the outer query in a way that
+/// cannot be turned into a join.
+pub(super) fn carried_out(
+    state: &SessionState,
+    plan: &LogicalPlan,
+    correlated: &[Span],
+) -> Result<(), Vec<Diagnostic>> {
+    let Some(first) = correlated.first() else { return Ok(()) };
+    let refused = |error: &DataFusionError| vec![super::explained(error).at(first.clone())];
+    let optimized = state.optimizer().optimize(plan.clone(), state, |_, _| {}).map_err(|error| refused(&error))?;
+    let mut left = false;
+    let looked = optimized.apply(|node| {
+        left |= node.expressions().iter().any(is_correlated);
+        Ok(if left { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    looked.map_err(|error| refused(&error))?;
+    if !left {
+        return Ok(());
     }
+    let message = "a subquery that depends on the outer query in this way is not carried out";
+    let hint =
+        "compare the outer query's columns with `=` in its WHERE, outside of aggregates, LIMIT and UNION, or join";
+    Err(vec![Diagnostic::error("unsupported-sql", message).at(first.clone()).hint(hint)])
+}
+
+/// Whether an expression holds a subquery that reads columns of an outer query.
+fn is_correlated(expr: &Expr) -> bool {
+    let correlated = |part: &Expr| {
+        Ok(match part {
+            Expr::ScalarSubquery(subquery) => !subquery.outer_ref_columns.is_empty(),
+            Expr::Exists(exists) => !exists.subquery.outer_ref_columns.is_empty(),
+            Expr::InSubquery(inside) => !inside.subquery.outer_ref_columns.is_empty(),
+            Expr::SetComparison(compared) => !compared.subquery.outer_ref_columns.is_empty(),
+            _ => false,
+        })
+    };
+    expr.exists(correlated).unwrap_or(true)
 }
 
 fn subquery(plan: LogicalPlan) -> Subquery {
@@ -165,7 +214,8 @@ fn subquery(plan: LogicalPlan) -> Subquery {
     Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Default::default() }
 }
 
-/// The rows that a SELECT list is made over: whether there are any does not depend on the list.
+/// The rows that a SELECT list is made over: whether there are any does not depend on the list. It must go, since the
+/// optimiser adds the outer query's columns to it, and they may have the names of columns that are there.
 fn without_list(plan: LogicalPlan) -> LogicalPlan {
     match plan {
         LogicalPlan::Projection(list) => without_list(Arc::unwrap_or_clone(list.input)),

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::future::ready;
-use std::io::BufRead;
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -75,6 +75,14 @@ pub(super) fn check_values(
         Ok(file) => file,
         Err(error) => return vec![BackendError::author(error.strip_backtrace())],
     };
+    match unclosed_quote(location, path) {
+        Ok(None) => {}
+        Ok(Some(line)) => {
+            let message = format!("`{}`, line {line}: the quote that opens a value here is never closed", shown(path));
+            return vec![BackendError::author(message)];
+        }
+        Err(error) => return vec![unreadable(path, &error)],
+    }
     let mut done = file.first_row();
     let texts = match file.texts() {
         Ok(texts) => texts,
@@ -277,6 +285,48 @@ fn csv(location: &Location, path: &Path, columns: &[Column]) -> Result<Texts, Ba
         Ok((batch.num_rows(), texts.unwrap_or_default()))
     });
     Ok(Box::new(texts))
+}
+
+/// The line of a CSV file on which a quoted value starts that has no end: a reader would take the rest of the file for it.
+fn unclosed_quote(location: &Location, path: &Path) -> io::Result<Option<usize>> {
+    if location.format != Format::Csv {
+        return Ok(None);
+    }
+    let open = || unpacked(Box::new(File::open(path)?), Compression::of(&path.to_string_lossy()));
+    let mut quotes = 0;
+    each_block(open()?, |block| quotes += memchr::memchr_iter(b'"', block).count())?;
+    if quotes % 2 == 0 {
+        return Ok(None);
+    }
+    // A quote inside a value that does not start with one is an ordinary letter: only those that open and close count.
+    let (mut line, mut opened, mut quoted, mut starts) = (1, 1, false, true);
+    each_block(open()?, |block| {
+        for byte in block {
+            let opens = *byte == b'"' && !quoted && starts;
+            // The second quote of a pair inside a quoted value opens it again.
+            let closes_or_goes_on = *byte == b'"' && quoted;
+            if opens {
+                opened = line;
+            }
+            quoted = (quoted || opens) && !closes_or_goes_on;
+            starts = !quoted && (closes_or_goes_on || matches!(byte, b'\n' | b'\r') || *byte == location.delimiter);
+            line += usize::from(*byte == b'\n');
+        }
+    })?;
+    Ok(quoted.then_some(opened))
+}
+
+/// Calls a function with every block of bytes.
+fn each_block(mut reader: impl BufRead, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    loop {
+        let block = reader.fill_buf()?;
+        if block.is_empty() {
+            return Ok(());
+        }
+        each(block);
+        let length = block.len();
+        reader.consume(length);
+    }
 }
 
 /// One JSON object a line; a member that is absent or null is NULL, names are compared as SQL does.

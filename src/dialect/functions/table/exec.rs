@@ -27,8 +27,8 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 
-use super::TableFunction;
 use super::node::LateralCall;
+use super::{Rows, TableFunction};
 
 /// A planner for plans that hold table functions.
 pub fn query_planner() -> Arc<dyn QueryPlanner + Send + Sync> {
@@ -271,6 +271,8 @@ struct Pieces {
     arguments: Vec<ArrayRef>,
     first_sequence: i64,
     row: usize,
+    /// How many rows GENERATOR has given for the present row.
+    given: u64,
 }
 
 impl Iterator for Pieces {
@@ -294,7 +296,7 @@ impl Pieces {
         let value = |argument: &Arc<dyn PhysicalExpr>| argument.evaluate(&batch)?.into_array(rows);
         let arguments = expansion.arguments.iter().map(value).collect::<Result<_>>()?;
         let first_sequence = expansion.sequence.fetch_add(rows as i64, Ordering::Relaxed);
-        Ok(Self { expansion: Arc::clone(expansion), batch, arguments, first_sequence, row: 0 })
+        Ok(Self { expansion: Arc::clone(expansion), batch, arguments, first_sequence, row: 0, given: 0 })
     }
 
     fn piece(&mut self) -> Result<RecordBatch> {
@@ -304,8 +306,14 @@ impl Pieces {
         let wanted: Vec<bool> = (0..expansion.columns).map(wanted).collect();
         let first = self.first_sequence + self.row as i64;
         let rows = self.row..self.batch.num_rows();
-        let (mut given, next) = expansion.function.expand(&self.arguments, rows, first, expansion.limit, &wanted)?;
-        self.row = next;
+        let mut given = match &expansion.function {
+            TableFunction::Generator { rows: count } => self.generated(*count, expansion.limit),
+            function => {
+                let (given, next) = function.expand(&self.arguments, rows, first, expansion.limit, &wanted)?;
+                self.row = next;
+                given
+            }
+        };
         let count = given.parents.len();
         let parents = UInt32Array::from(std::mem::take(&mut given.parents));
         let mut columns = Vec::with_capacity(expansion.kept.len());
@@ -321,5 +329,17 @@ impl Pieces {
         expansion.metrics.record_output(count);
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&expansion.schema), columns, &options)?)
+    }
+
+    /// The next rows of GENERATOR for the present row, at most `limit`.
+    fn generated(&mut self, count: u64, limit: usize) -> Rows {
+        let left = usize::try_from(count - self.given).unwrap_or(usize::MAX);
+        let size = left.min(limit);
+        let parents = vec![u32::try_from(self.row).unwrap_or(u32::MAX); size];
+        self.given += size as u64;
+        if size == left {
+            (self.row, self.given) = (self.row + 1, 0);
+        }
+        Rows { parents, columns: Vec::new() }
     }
 }
