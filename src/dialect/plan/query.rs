@@ -62,7 +62,7 @@ impl<'a> Binder<'a> {
             body => {
                 let rows = self.set_expr(body, &env, parent)?;
                 match order_by {
-                    Some(order_by) => self.sorted(rows, order_by, &env, parent)?,
+                    Some(order_by) => self.sorted(rows, order_by, forgets_order(body), &env, parent)?,
                     None => rows,
                 }
             }
@@ -348,14 +348,27 @@ impl<'a> Binder<'a> {
         Ok(Rows { plan, headers })
     }
 
-    /// ORDER BY over something that is not a lone SELECT: only its own columns are in sight.
-    fn sorted(&mut self, rows: Rows, order_by: &OrderBy, env: &Env, parent: Option<&Scope<'_>>) -> Bound<Rows> {
+    /// ORDER BY over something that is not a lone SELECT: only its own columns are in sight. Rows without an order of their
+    /// own that come out equal are told apart `by_all` columns, so that every run gives them alike.
+    fn sorted(
+        &mut self,
+        rows: Rows,
+        order_by: &OrderBy,
+        by_all: bool,
+        env: &Env,
+        parent: Option<&Scope<'_>>,
+    ) -> Bound<Rows> {
         let columns = rows.plan.schema().columns();
         let outputs: Vec<(Name, Expr)> =
             rows.headers.iter().cloned().zip(columns.into_iter().map(Expr::Column)).collect();
         let mut scope = Scope::empty(Arc::clone(rows.plan.schema()), env, parent);
         scope.outputs = Some(&outputs);
-        let sorts = self.order_by(order_by, &scope)?;
+        let mut sorts = self.order_by(order_by, &scope)?;
+        for (_, column) in outputs.iter().filter(|_| by_all) {
+            if sorts.iter().all(|sort| sort.expr != *column) {
+                sorts.push(column.clone().sort(true, false));
+            }
+        }
         Ok(Rows { plan: sort(rows.plan, sorts), headers: rows.headers })
     }
 
@@ -513,6 +526,16 @@ fn same_types(
         Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?))
     };
     Ok((typed(left)?, typed(right)?))
+}
+
+/// Whether a query compares its rows with each other and so gives them in no order.
+fn forgets_order(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::SetOperation { op, set_quantifier, .. } => {
+            !matches!((op, set_quantifier), (SetOperator::Union, SetQuantifier::All))
+        }
+        _ => false,
+    }
 }
 
 /// The branches of a chain of UNION ALL, in order.
