@@ -156,10 +156,14 @@ pub fn nearest<'a, T: AsRef<str> + ?Sized + 'a>(
     candidates: impl IntoIterator<Item = &'a T>,
 ) -> Option<&'a str> {
     let name = name.to_lowercase();
+    let table = name.rsplit_once('.').map(|(_, table)| table);
     let mut best: Option<(f64, &str)> = None;
     for candidate in candidates {
         let candidate = candidate.as_ref();
-        let likeness = likeness(&name, &candidate.to_lowercase());
+        let lower = candidate.to_lowercase();
+        // The same table of another schema is meant rather than another table whose letters are alike.
+        let moved = table.is_some() && lower.rsplit_once('.').map(|(_, table)| table) == table;
+        let likeness = likeness(&name, &lower) + f64::from(u8::from(moved));
         if likeness >= LIKENESS && best.is_none_or(|(top, _)| likeness > top) {
             best = Some((likeness, candidate));
         }
@@ -200,5 +204,6 @@ mod tests {
     fn a_near_name_is_suggested_and_a_far_one_is_not() {
         assert_eq!(nearest("program_idd", ["user_id", "program_id"]), Some("program_id"));
         assert_eq!(nearest("xyz", ["user_id", "program_id"]), None);
+        assert_eq!(nearest("tv.ranked", ["tv.rated", "ml.ranked"]), Some("ml.ranked"));
     }
 }
