@@ -14,6 +14,7 @@ use crate::report::snippet;
 mod check;
 mod clean;
 mod completions;
+mod diff;
 mod doctor;
 mod graph;
 mod init;
@@ -168,6 +169,8 @@ enum Command {
     Check(check::Check),
     /// Trace one row of a step back to the source rows it came of
     Why(why::Why),
+    /// Say which rows, columns and places of lists a change changes
+    Diff(diff::Diff),
     /// Say what a run would do, in order, and why
     Plan(plan::PlanArgs),
     /// Find everything that is wrong with jobs without looking at data
@@ -206,6 +209,7 @@ impl Command {
             Self::Run(command) => command.run(globals),
             Self::Check(command) => command.run(globals),
             Self::Why(command) => command.run(globals),
+            Self::Diff(command) => command.run(globals),
             Self::Plan(command) => command.run(globals),
             Self::Validate(command) => command.run(globals),
             Self::Test(command) => command.run(globals),

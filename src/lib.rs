@@ -96,6 +96,9 @@ pub mod check;
 /// A row traced back to what it was made from.
 pub mod why;
 
+/// Two states of a table held against each other.
+pub mod diff;
+
 /// SQL statements of one session, DDL and DML included, over its tables.
 pub mod session;
 

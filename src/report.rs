@@ -15,6 +15,9 @@ pub mod snippet;
 /// A traced row.
 pub mod why;
 
+/// Two states of tables held against each other.
+pub mod diff;
+
 /// Graphs of steps.
 pub mod graph;
 

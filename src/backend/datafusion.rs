@@ -184,6 +184,20 @@ impl Embedded {
         &self.tables
     }
 
+    /// The rows of a step that was built and is held, as a table; none where it was not, or is a query still.
+    pub fn built(&self, step: &StepId) -> Option<Arc<dyn TableProvider>> {
+        match self.held.lock().unwrap_or_else(PoisonError::into_inner).get(step)? {
+            Held::Rows(rows) => Some(rows.clone()),
+            Held::Staged(_, provider) => Some(provider.clone()),
+            Held::Query(_) | Held::View(..) => None,
+        }
+    }
+
+    /// The memory and disk that its queries share.
+    pub fn runtime(&self) -> Arc<RuntimeEnv> {
+        Arc::clone(self.state.runtime_env())
+    }
+
     fn context(&self) -> Arc<TaskContext> {
         self.state.task_ctx()
     }

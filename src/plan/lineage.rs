@@ -86,15 +86,16 @@ pub fn constants(step: &PlannedStep) -> Vec<(ColumnRef, Vec<ScalarValue>)> {
 }
 
 fn constants_of(plan: &LogicalPlan, found: &mut Vec<(ColumnRef, Vec<ScalarValue>)>) {
-    if let LogicalPlan::Filter(filter) = plan {
-        let input = of_plan(&filter.input);
-        for condition in split_conjunction(&filter.predicate) {
-            let Some((column, values)) = one_of(condition) else { continue };
-            let from: Vec<ColumnRef> = direct(column, &input, filter.input.schema()).into_iter().collect();
-            if let [only] = from.as_slice() {
-                found.push((only.clone(), values));
+    match plan {
+        LogicalPlan::Filter(filter) => {
+            sought(&filter.predicate, &of_plan(&filter.input), filter.input.schema(), found);
+        }
+        LogicalPlan::Join(join) => {
+            for side in [&join.left, &join.right] {
+                join.filter.iter().for_each(|filter| sought(filter, &of_plan(side), side.schema(), found));
             }
         }
+        _ => {}
     }
     let walked = plan.apply_expressions(|expr| {
         expr.apply(|expr| {
@@ -109,6 +110,17 @@ fn constants_of(plan: &LogicalPlan, found: &mut Vec<(ColumnRef, Vec<ScalarValue>
     });
     debug_assert!(walked.is_ok(), "the visitor never fails");
     plan.inputs().into_iter().for_each(|input| constants_of(input, found));
+}
+
+/// What a condition asks of the columns of an input.
+fn sought(condition: &Expr, input: &Lineage, schema: &DFSchemaRef, found: &mut Vec<(ColumnRef, Vec<ScalarValue>)>) {
+    for condition in split_conjunction(condition) {
+        let Some((column, values)) = one_of(condition) else { continue };
+        let from: Vec<ColumnRef> = direct(column, input, schema).into_iter().collect();
+        if let [only] = from.as_slice() {
+            found.push((only.clone(), values));
+        }
+    }
 }
 
 /// The column of a condition and the constants that it may be, where the condition is no more than that.

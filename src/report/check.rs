@@ -254,7 +254,9 @@ fn of_logic(logic: &Logic) -> Vec<String> {
 /// The worst keys as a table of texts.
 fn worst(difference: &Difference) -> String {
     let mut rows: Vec<[String; 4]> = vec![["key", "figure", "check", "job"].map(str::to_owned)];
-    let absent = || "-".to_owned();
+    // Whole numbers come as decimals, since figures are rounded.
+    let figure =
+        |text: &Option<String>| text.as_deref().map_or("-", |text| text.strip_suffix(".0").unwrap_or(text)).to_owned();
     for pair in difference.worst.iter().take(WORST_SHOWN) {
         let named = difference.key.iter().zip(&pair.key);
         let key = named.map(|(name, value)| format!("{}={}", name.lower(), value.as_deref().unwrap_or("NULL")));
@@ -265,12 +267,7 @@ fn worst(difference: &Difference) -> String {
         for ((check, step, _), (here, there)) in difference.columns.iter().zip(&pair.figures) {
             if here != there || pair.rows.0 != pair.rows.1 {
                 let name = if check == step { check.lower() } else { format!("{} / {}", check.lower(), step.lower()) };
-                rows.push([
-                    key.clone(),
-                    name,
-                    here.clone().unwrap_or_else(absent),
-                    there.clone().unwrap_or_else(absent),
-                ]);
+                rows.push([key.clone(), name, figure(here), figure(there)]);
             }
         }
     }
@@ -287,7 +284,8 @@ fn totals(checks: &[Checked]) -> String {
         let count = checks.iter().filter(|check| check.verdict() == kind).count();
         (count > 0).then(|| format!("{count} {}", kind.as_str()))
     });
-    format!("{} checks: {}", checks.len(), counted.collect::<Vec<_>>().join(", "))
+    let plural = if checks.len() == 1 { "" } else { "s" };
+    format!("{} check{plural}: {}", checks.len(), counted.collect::<Vec<_>>().join(", "))
 }
 
 fn of_check(check: &Checked) -> Value {

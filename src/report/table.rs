@@ -175,7 +175,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// The values as a session shows them.
-fn shown(batch: &RecordBatch, parameters: &SessionParameters) -> Result<Vec<StringArray>, ArrowError> {
+pub(super) fn shown(batch: &RecordBatch, parameters: &SessionParameters) -> Result<Vec<StringArray>, ArrowError> {
     let text = |array: &ArrayRef| match SqlType::of(array.data_type()) {
         Some(SqlType::Null) => Ok(StringArray::new_null(array.len())),
         Some(SqlType::Variant | SqlType::Object | SqlType::Array) => Ok(json_text(array.as_struct())),

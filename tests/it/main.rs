@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod check;
+mod diff;
 mod emit;
 mod faults;
 mod flags;
+mod jobs;
 mod layout;
 mod mutation;
 mod project;

@@ -202,3 +202,103 @@ fn a_changed_rule_of_the_tags_and_the_models_is_noticed() {
     ];
     noticed("predict_affinity", &[&likes, &predict]);
 }
+
+#[test]
+fn a_changed_rule_of_replay_is_noticed() {
+    let available: [Change; 12] = [
+        ("sql/replay/available.sql", "  and v.disabled = 0\n", ""),
+        ("sql/replay/available.sql", "  and v.withdrawn_at is null\n", ""),
+        ("sql/replay/available.sql", "  and v.deleted_at is null\n", ""),
+        ("sql/replay/available.sql", "where v.video_type = 'REPLAY'", "where true"),
+        ("sql/replay/available.sql", "v.available_from <= current_date", "v.available_from < current_date"),
+        ("sql/replay/available.sql", "v.available_until >= current_date", "v.available_until > current_date"),
+        ("sql/replay/available.sql", "  and t.is_commercialized = 1\n", ""),
+        ("sql/replay/available.sql", "in (36, 43)", "in (36)"),
+        ("sql/replay/available.sql", "p.ref_program_category_id = 4 and", ""),
+        ("sql/replay/available.sql", "select distinct", "select"),
+        ("pipelines/replay.yaml", "long_lived_categories: [1, 2, 8]", "long_lived_categories: [1, 2]"),
+        ("pipelines/replay.yaml", "{long_lived: 7, other: 3}", "{long_lived: 7, other: 4}"),
+    ];
+    let weights: [Change; 10] = [
+        ("sql/replay/watches.sql", "w.real_start_at > current_date", "w.real_start_at >= current_date"),
+        ("sql/replay/watches.sql", "w.real_start_at < current_date", "w.real_start_at <= current_date"),
+        ("sql/replay/watches.sql", "w.duration > {{", "w.duration >= {{"),
+        ("sql/replay/watches.sql", "min(w.real_start_at)", "max(w.real_start_at)"),
+        ("sql/macros/viewing.sql", "{{ watched | raw }} > greatest", "{{ watched | raw }} >= greatest"),
+        ("sql/macros/viewing.sql", "20 * 60", "21 * 60"),
+        ("sql/macros/viewing.sql", "0.8 *", "0.79 *"),
+        ("sql/replay/weighted.sql", "hours_watched * (1 - 0.5", "hours_watched * (1 - 0.4"),
+        ("sql/replay/weighted.sql", "engaged_viewers * (1 - 0.5 * age::float / max_age)", "engaged_viewers"),
+        ("sql/replay/weighted.sql", "age <= max_age", "age < max_age"),
+    ];
+    let lists: [Change; 12] = [
+        ("sql/replay/audience_shares.sql", "least(sum(u.share), 1)", "sum(u.share)"),
+        ("sql/replay/audience_shares.sql", "where u.user_id <> 0", ""),
+        ("sql/replay/candidates.sql", "least(coalesce(s.score, 0), 1)", "coalesce(s.score, 0)"),
+        ("sql/replay/candidates.sql", "affinity >= similar", "affinity < similar"),
+        ("sql/replay/candidates.sql", "1 + affinity + similar", "1 + affinity"),
+        ("pipelines/replay.yaml", "boost: {affinity: 2, similar: 1}", "boost: {affinity: 1, similar: 1}"),
+        ("sql/replay/watched.sql", "coalesce(w.episode_id, o.episode_id)", "w.episode_id"),
+        ("sql/macros/viewing.sql", "having count(*) = 1", "having count(*) >= 1"),
+        ("pipelines/replay.yaml", "caps: {by: program_id, max: 2}", "caps: {by: program_id, max: 3}"),
+        ("pipelines/replay.yaml", "tie_break: [episode_id]", "tie_break: [program_id]"),
+        ("sql/replay/latest.sql", "current_date - 1", "current_date"),
+        ("sql/replay/latest.sql", "order by position", "order by position desc"),
+    ];
+    noticed("replay", &[&available, &weights, &lists]);
+}
+
+#[test]
+fn a_changed_rule_of_audio_and_program_tags_is_noticed() {
+    let audio: [Change; 6] = [
+        ("sql/audio_tags/audio_tags.sql", "weight >= {{", "weight > {{"),
+        ("sql/audio_tags/audio_tags.sql", "where loudness is not null", ""),
+        ("sql/audio_tags/audio_tags.sql", "'silence' as tag, silence", "'silence' as tag, music"),
+        ("sql/audio_tags/clips.sql", "split_part(name, '.', 1)) as", "split_part(name, '.', 2)) as"),
+        ("sql/audio_tags/clips.sql", "where try_to_number(split_part(name, '.', 1)) is not null", ""),
+        ("pipelines/audio_tags.yaml", "least_share: 0.1", "least_share: 0.09"),
+    ];
+    noticed("audio_tags", &[&audio]);
+    noticed(
+        "program_tags",
+        &[&[
+            ("pipelines/program_tags.yaml", "union all", "union"),
+            ("pipelines/program_tags.yaml", "from ml.audio_tags", "from ml.audio_tags where tag <> 'music'"),
+        ]],
+    );
+}
+
+#[test]
+fn a_changed_rule_of_the_exports_is_noticed() {
+    let consent: [Change; 6] = [
+        ("sql/liveramp_export/consenting.sql", "where u.consent_partner_export\n", "where true\n"),
+        (
+            "sql/liveramp_export/consenting.sql",
+            "u.consent_partner_export\n",
+            "coalesce(u.consent_partner_export, true)\n",
+        ),
+        ("sql/liveramp_export/consenting.sql", "  and trim(u.email) <> ''\n", ""),
+        ("sql/liveramp_export/consenting.sql", "trim(u.email) <> ''", "u.email <> ''"),
+        ("sql/liveramp_export/consenting.sql", "lower(trim(u.email))", "u.email"),
+        ("sql/liveramp_export/consenting.sql", "u.id = s.user_id", "u.id >= s.user_id"),
+    ];
+    let segments: [Change; 8] = [
+        ("sql/liveramp_export/segments.sql", "user_id <> 0 and", ""),
+        ("sql/liveramp_export/segments.sql", "share >= {{", "share > {{"),
+        ("sql/liveramp_export/segments.sql", ">= {{ least_hours }}", "> {{ least_hours }}"),
+        ("sql/liveramp_export/segments.sql", "least(duration, {{ longest_watch }})", "duration"),
+        ("sql/liveramp_export/segments.sql", "duration >= 60", "duration > 60"),
+        ("sql/liveramp_export/segments.sql", "select distinct", "select"),
+        ("pipelines/liveramp_export.yaml", "watch_days: 14", "watch_days: 15"),
+        ("pipelines/liveramp_export.yaml", "least_share: 0.4 ", "least_share: 0.39"),
+    ];
+    noticed("liveramp_export", &[&consent, &segments, &[WATCHES[1], WATCHES[2]]]);
+    noticed(
+        "s3_to_rds",
+        &[&[(
+            "pipelines/s3_to_rds.yaml",
+            "when: not to_postgres\n    export: {input: rights,",
+            "when: not to_postgres\n    export: {sql: \"select distinct program_id, country, starts_on, ends_on, replay_days, null as price from rights\",",
+        )]],
+    );
+}

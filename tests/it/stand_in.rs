@@ -199,6 +199,11 @@ impl Server {
 
     /// One HTTP request, as some service's; the status and the body.
     pub(crate) fn http(self, method: &str, path: &str, service: &str, target: &str, body: &[u8]) -> (u16, String) {
+        let (status, body) = self.bytes(method, path, service, target, body);
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    fn bytes(self, method: &str, path: &str, service: &str, target: &str, body: &[u8]) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it answers");
         let scope = format!("AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/{service}/aws4_request");
         let head = format!(
@@ -211,9 +216,10 @@ impl Server {
         stream.write_all(body).expect("sent");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("an answer");
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let status = answer.split_whitespace().nth(1).and_then(|code| code.parse().ok()).expect("a status");
-        (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(answer.len());
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let status = head.split_whitespace().nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        (status, answer.split_off((end + 4).min(answer.len())))
     }
 
     /// The keys under a prefix of the bucket.
@@ -221,6 +227,11 @@ impl Server {
         let listed = self.http("GET", &format!("/{BUCKET}?list-type=2&prefix={prefix}"), "s3", "", b"").1;
         let keys = listed.split("<Key>").skip(1);
         keys.filter_map(|key| key.split("</Key>").next().map(str::to_owned)).collect()
+    }
+
+    /// What an object of the bucket holds.
+    pub(crate) fn object(self, key: &str) -> Vec<u8> {
+        self.bytes("GET", &format!("/{BUCKET}/{key}"), "s3", "", b"").1
     }
 
     /// The uploads of the bucket that were begun and are not complete.

@@ -55,7 +55,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The text of the files that a manifest lists, one after another, unpacked.
-fn text(folder: &Path, manifest: &Value) -> String {
+pub(crate) fn text(folder: &Path, manifest: &Value) -> String {
     let mut text = String::new();
     for file in manifest["files"].as_array().expect("files") {
         let path = folder.join(file["path"].as_str().expect("a path"));
