@@ -170,138 +170,215 @@ fn later(time: &str, hours: i64) -> String {
 type Plant = fn(&mut Warehouse, &Project);
 
 /// A fault: what it is, how it is planted, the verdict, and the table or step that must be named.
-const FAULTS: &[(&str, Plant, &str, &str)] =
-    &[
-        ("the source is late", |tables, _| change(tables, "bookmark", 2, 2, |_, _| vec![]), "data", "tv.bookmark"),
-        (
-            "half the volume for three days",
-            |tables, _| change(tables, "watch", 3, 3, |at, row| if at % 2 == 0 { vec![row.to_vec()] } else { vec![] }),
-            "data",
-            "tv.watch",
-        ),
-        (
-            "bookmarks are there twice",
-            |tables, _| change(tables, "bookmark", 2, EVER, |_, row| vec![row.to_vec(), row.to_vec()]),
-            "data",
-            "tv.bookmark",
-        ),
-        (
-            "the code of a service changed",
-            |tables, _| {
-                change(tables, "rating", 0, EVER, |_, row| with(row, 1, if row[1] == "2" { "22" } else { &row[1] }))
-            },
-            "data",
-            "tv.rating",
-        ),
-        (
-            "times are of another zone",
-            |tables, _| change(tables, "watch", 3, 5, |_, row| with(row, 3, later(&row[3], 4))),
-            "data",
-            "tv.watch",
-        ),
-        (
-            "times of bookmarks are of another zone",
-            |tables, _| change(tables, "bookmark", 2, 4, |_, row| with(row, 2, later(&row[2], -6))),
-            "data",
-            "tv.bookmark",
-        ),
-        (
-            "a column has NULLs",
-            |tables, _| {
-                change(tables, "watch", 3, 4, |at, row| if at % 4 == 0 { with(row, 4, "") } else { vec![row.to_vec()] })
-            },
-            "data",
-            "tv.watch",
-        ),
-        (
-            "seconds became minutes",
-            |tables, _| change(tables, "watch", 3, 3, |_, row| with(row, 4, row[4].parse::<u64>().unwrap() / 60)),
-            "data",
-            "tv.watch",
-        ),
-        (
-            "the schedule ends early",
-            |tables, _| {
-                let end = (today() + Days::new(3)).to_string();
-                change(tables, "airing", 2, 0, |_, row| if row[2] < end { vec![row.to_vec()] } else { vec![] });
-            },
-            "data",
-            "tv.airing",
-        ),
-        (
-            "a programme is there twice",
-            |tables, _| {
-                change(tables, "program", 0, EVER, |_, row| {
+const FAULTS: &[(&str, Plant, &str, &str)] = &[
+    ("the source is late", |tables, _| change(tables, "bookmark", 2, 2, |_, _| vec![]), "data", "tv.bookmark"),
+    (
+        "half the volume for three days",
+        |tables, _| change(tables, "watch", 3, 3, |at, row| if at % 2 == 0 { vec![row.to_vec()] } else { vec![] }),
+        "data",
+        "tv.watch",
+    ),
+    (
+        "bookmarks are there twice",
+        |tables, _| change(tables, "bookmark", 2, EVER, |_, row| vec![row.to_vec(), row.to_vec()]),
+        "data",
+        "tv.bookmark",
+    ),
+    (
+        "the code of a service changed",
+        |tables, _| {
+            change(tables, "rating", 0, EVER, |_, row| with(row, 1, if row[1] == "2" { "22" } else { &row[1] }))
+        },
+        "data",
+        "tv.rating",
+    ),
+    (
+        "times are of another zone",
+        |tables, _| change(tables, "watch", 3, 5, |_, row| with(row, 3, later(&row[3], 4))),
+        "data",
+        "tv.watch",
+    ),
+    (
+        "times of bookmarks are of another zone",
+        |tables, _| change(tables, "bookmark", 2, 4, |_, row| with(row, 2, later(&row[2], -6))),
+        "data",
+        "tv.bookmark",
+    ),
+    (
+        "a column has NULLs",
+        |tables, _| {
+            change(tables, "watch", 3, 4, |at, row| if at % 4 == 0 { with(row, 4, "") } else { vec![row.to_vec()] })
+        },
+        "data",
+        "tv.watch",
+    ),
+    (
+        "seconds became minutes",
+        |tables, _| change(tables, "watch", 3, 3, |_, row| with(row, 4, row[4].parse::<u64>().unwrap() / 60)),
+        "data",
+        "tv.watch",
+    ),
+    (
+        "the schedule ends early",
+        |tables, _| {
+            let end = (today() + Days::new(3)).to_string();
+            change(tables, "airing", 2, 0, |_, row| if row[2] < end { vec![row.to_vec()] } else { vec![] });
+        },
+        "data",
+        "tv.airing",
+    ),
+    (
+        "a programme is there twice",
+        |tables, _| {
+            change(
+                tables,
+                "program",
+                0,
+                EVER,
+                |_, row| {
                     if row[0] == "7" { vec![row.to_vec(); 2] } else { vec![row.to_vec()] }
-                })
-            },
-            "data",
-            "tv.program",
-        ),
-        (
-            "a join multiplies rows",
-            |_, project| {
-                edit(
-                    project,
-                    "sql/picks/on_air.sql",
-                    "where channel_id in (select channel_id from tv.offer where bundle_id in ({{ bundles }}))",
-                    "join tv.offer using (channel_id) where bundle_id in ({{ bundles }})",
-                )
-            },
-            "logic",
-            "picks.on_air",
-        ),
-        (
-            "a join uses the wrong key",
-            |_, project| {
-                edit(
-                    project,
-                    "sql/picks/candidates.sql",
-                    "left join ratings as r on r.program_id = o.program_id",
-                    "left join ratings as r on r.program_id = o.airings",
-                )
-            },
-            "logic",
-            "picks.candidates",
-        ),
-        (
-            "a weight is lost",
-            |_, project| {
-                edit(
-                    project,
-                    "sql/picks/picks.sql",
-                    "    + {{ weights.rating }} * coalesce(rating / nullif(max(rating) over (), 0), 0)\n",
-                    "",
-                )
-            },
-            "logic",
-            "picks.picks",
-        ),
-        (
-            "the list of bundles is out of date",
-            |_, project| edit(project, "pipelines/picks.yaml", "bundles: [1, 2]", "bundles: [1]"),
-            "logic",
-            "picks.on_air",
-        ),
-        (
-            "a filter is dropped",
-            |_, project| edit(project, "sql/picks/ratings.sql", "where service = 2\n", ""),
-            "logic",
-            "picks.ratings",
-        ),
-        (
-            "a window is a day short",
-            |_, project| edit(project, "sql/picks/watches.sql", "day >= current_date", "day > current_date"),
-            "logic",
-            "picks.watches",
-        ),
-        (
-            "users are counted more than once",
-            |_, project| edit(project, "sql/picks/bookmarks.sql", "count(distinct user_id)", "count(user_id)"),
-            "logic",
-            "picks.bookmarks",
-        ),
-    ];
+                },
+            )
+        },
+        "data",
+        "tv.program",
+    ),
+    (
+        "a code that is looked for in a join changed",
+        |tables, project| {
+            edit(
+                project,
+                "sql/checks/ratings.sql",
+                "select program_id, sum(rating) / count(rating) as rating from tv.rating where service = 2 group by program_id order by rating desc",
+                "select r.program_id, avg(r.rating) as rating from tv.program as p \
+                     join tv.rating as r on r.program_id = p.id and r.service = 2 group by r.program_id",
+            );
+            edit(
+                project,
+                "pipelines/checks.yaml",
+                "sql: checks/ratings.sql\n    expect: [{rows: {min: 20}}]",
+                "sql: checks/ratings.sql",
+            );
+            change(tables, "rating", 0, EVER, |_, row| with(row, 1, if row[1] == "2" { "22" } else { &row[1] }))
+        },
+        "data",
+        "tv.rating",
+    ),
+    (
+        "a day is missing among the others",
+        |tables, _| {
+            let day = (today() - Days::new(5)).to_string();
+            change(tables, "watch", 3, EVER, |_, row| if row[5] == day { vec![] } else { vec![row.to_vec()] });
+        },
+        "data",
+        "tv.watch",
+    ),
+    (
+        "rows of the last days are there twice",
+        |tables, _| change(tables, "watch", 3, 3, |_, row| vec![row.to_vec(); 2]),
+        "data",
+        "tv.watch",
+    ),
+    (
+        "users of some bookmarks are unknown",
+        |tables, _| {
+            change(tables, "bookmark", 2, 4, |at, row| if at % 3 == 0 { with(row, 0, "") } else { vec![row.to_vec()] })
+        },
+        "data",
+        "tv.bookmark",
+    ),
+    (
+        "channels have other numbers in the schedule",
+        |tables, _| {
+            change(tables, "airing", 2, EVER, |_, row| {
+                if row[2] >= today().to_string() { with(row, 1, format!("10{}", row[1])) } else { vec![row.to_vec()] }
+            })
+        },
+        "data",
+        "tv.airing",
+    ),
+    (
+        "a join multiplies rows",
+        |_, project| {
+            edit(
+                project,
+                "sql/picks/on_air.sql",
+                "where channel_id in (select channel_id from tv.offer where bundle_id in ({{ bundles }}))",
+                "join tv.offer using (channel_id) where bundle_id in ({{ bundles }})",
+            )
+        },
+        "logic",
+        "picks.on_air",
+    ),
+    (
+        "a join uses the wrong key",
+        |_, project| {
+            edit(
+                project,
+                "sql/picks/candidates.sql",
+                "left join ratings as r on r.program_id = o.program_id",
+                "left join ratings as r on r.program_id = o.airings",
+            )
+        },
+        "logic",
+        "picks.candidates",
+    ),
+    (
+        "a weight is lost",
+        |_, project| {
+            edit(
+                project,
+                "sql/picks/picks.sql",
+                "    + {{ weights.rating }} * coalesce(rating / nullif(max(rating) over (), 0), 0)\n",
+                "",
+            )
+        },
+        "logic",
+        "picks.picks",
+    ),
+    (
+        "the list of bundles is out of date",
+        |_, project| edit(project, "pipelines/picks.yaml", "bundles: [1, 2]", "bundles: [1]"),
+        "logic",
+        "picks.on_air",
+    ),
+    (
+        "a filter is dropped",
+        |_, project| edit(project, "sql/picks/ratings.sql", "where service = 2\n", ""),
+        "logic",
+        "picks.ratings",
+    ),
+    (
+        "a window is a day short",
+        |_, project| edit(project, "sql/picks/watches.sql", "day >= current_date", "day > current_date"),
+        "logic",
+        "picks.watches",
+    ),
+    (
+        "an inner join loses rows",
+        |_, project| edit(project, "sql/picks/candidates.sql", "left join ratings", "join ratings"),
+        "logic",
+        "picks.candidates",
+    ),
+    (
+        "seconds are taken for minutes",
+        |_, project| edit(project, "sql/picks/watches.sql", "/ 3600", "/ 60"),
+        "logic",
+        "picks.watches",
+    ),
+    (
+        "the end of the horizon is another",
+        |_, project| edit(project, "sql/picks/on_air.sql", "current_date + 6", "current_date + 7"),
+        "logic",
+        "picks.on_air",
+    ),
+    (
+        "users are counted more than once",
+        |_, project| edit(project, "sql/picks/bookmarks.sql", "count(distinct user_id)", "count(user_id)"),
+        "logic",
+        "picks.bookmarks",
+    ),
+];
 
 /// What a fault came to: the verdicts that are not ok, and what they name.
 fn found(ran: &Ran) -> (Vec<String>, Vec<String>) {
