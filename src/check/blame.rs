@@ -106,7 +106,8 @@ fn is_cleared(plan: &Plan, id: &StepId, others: &BTreeMap<StepId, bool>) -> bool
     others.iter().any(|(other, agrees)| *agrees && upstream(plan, other).contains(id))
 }
 
-/// The steps above that the differing columns are computed from; where rows differ, all those that decide which there are.
+/// The steps above that the differing columns are computed from; where rows differ, all those whose
+/// rows it takes or that decide which there are.
 fn suspected(plan: &Plan, step: &StepId, difference: &Difference) -> Vec<StepId> {
     let Some(at) = plan.position(step) else { return Vec::new() };
     let mut found: Vec<StepId> = Vec::new();
@@ -124,6 +125,7 @@ fn suspected(plan: &Plan, step: &StepId, difference: &Difference) -> Vec<StepId>
         }
     }
     if difference.missing + difference.extra + difference.repeated > 0 {
+        plan.steps[at].reads().for_each(|id| add(Some(id.clone())));
         lineage::lineage(&plan.steps[at]).rows.into_iter().for_each(|from| add(from.step));
     }
     found
