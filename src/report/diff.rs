@@ -254,11 +254,14 @@ fn column_lines(found: &Difference) -> String {
     if rows.len() == 1 { String::new() } else { columns(&rows) }
 }
 
+/// A figure of a column of numbers: its word, and how it is had.
+type Figure = (&'static str, fn(&Numbers) -> f64);
+
 fn shift(shift: &Shift) -> String {
     let mut parts = Vec::new();
     match shift {
         Shift::Numbers(before, after) => {
-            let figures: [(&str, fn(&Numbers) -> f64); 4] = [
+            let figures: [Figure; 4] = [
                 ("mean", Numbers::mean),
                 ("deviation", Numbers::deviation),
                 ("least", |numbers| numbers.least),
