@@ -13,7 +13,7 @@ use crate::dialect::Column;
 use crate::job::check::{Check, Profile};
 use crate::job::{Job, Step};
 use crate::name::{Name, TableName, nearest};
-use crate::plan::{Contracts, Origin, Plan, PlannedStep, StepId, lineage};
+use crate::plan::{Contracts, Origin, Plan, StepId, lineage};
 use crate::source;
 use crate::template::Variables;
 use crate::text::derived::{Derived, Part};
@@ -56,6 +56,15 @@ pub struct Compiled<'a> {
     pub asked: Vec<Asked<'a>>,
     /// The scans of all tables that they read.
     pub scans: Vec<Scan>,
+}
+
+/// What checks are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be answered.
+    Answers,
+    /// To remember what the tables look like that they read.
+    Profiles,
 }
 
 /// The checks that a command names, by name or as `job.check`; all where it names none. `about` leaves only those that are
@@ -145,6 +154,7 @@ pub fn compile<'a>(
     jobs: &[Job],
     contracts: &source::Contracts,
     columns: &Contracts,
+    purpose: Purpose,
     bind: &mut Bind<'_>,
 ) -> Result<Compiled<'a>, Vec<Diagnostic>> {
     let mut wanted: Vec<Name> = Vec::new();
@@ -157,11 +167,15 @@ pub fn compile<'a>(
     let plan = bind(&with_checks, &wanted)?;
     let mut problems = Vec::new();
     let asked: Vec<Asked<'a>> = questions.iter().filter_map(|question| ask(*question, &plan, &mut problems)).collect();
+    let answered = purpose == Purpose::Answers;
+    for asked in asked.iter().filter(|_| answered) {
+        reconcilable(&asked.question, &plan, &mut problems);
+    }
     let scans = scans(&asked, &plan, columns, contracts, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
-    for asked in &asked {
+    for asked in asked.iter().filter(|_| answered) {
         add_reconciliation(asked, &plan, &mut with_checks);
     }
     if let Some(template) = questions.first() {
@@ -213,7 +227,6 @@ fn ask<'a>(question: Question<'a>, plan: &Plan, problems: &mut Vec<Diagnostic>) 
             }
         }
     }
-    reconcilable(&question, step, plan, problems);
     let table_of = |from: &lineage::ColumnRef| {
         let of = |origin: &Origin| match origin {
             Origin::Step(id, _) => from.step.as_ref() == Some(id),
@@ -239,10 +252,11 @@ fn ask<'a>(question: Question<'a>, plan: &Plan, problems: &mut Vec<Diagnostic>) 
 }
 
 /// The columns that are compared must be there on both sides.
-fn reconcilable(question: &Question<'_>, check: &PlannedStep, plan: &Plan, problems: &mut Vec<Diagnostic>) {
+fn reconcilable(question: &Question<'_>, plan: &Plan, problems: &mut Vec<Diagnostic>) {
     let Some(reconcile) = &question.check.reconcile else { return };
-    let Some(at) = question.reconciled().and_then(|id| plan.position(&id)) else { return };
-    let step = &plan.steps[at];
+    let planned = |id: StepId| plan.position(&id).map(|at| &plan.steps[at]);
+    let Some(step) = question.reconciled().and_then(planned) else { return };
+    let Some(check) = planned(question.step("check")) else { return };
     let (here, there) = ("the check's query".to_owned(), format!("step `{}`", step.id));
     let keys = reconcile.key.iter().flat_map(|key| [(key, check, &here), (key, step, &there)]);
     let pairs = reconcile.columns.iter().flat_map(|(a, b)| [(a, check, &here), (b, step, &there)]);

@@ -9,13 +9,14 @@ use super::loaded::{Loaded, Meaning};
 use super::run::{broken, failed, sources, state};
 use super::{Globals, Outcome};
 use crate::backend::datafusion::{Embedded, Limits, LocalTables};
+use crate::check::question::Purpose;
 use crate::check::{self, Compiled, Examination, Examined, Moment, Question, Stale};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::dialect::session::SessionParameters;
 use crate::ledger::Ledger;
 use crate::name::{Name, TableName};
 use crate::plan::decide::{Ask, Choice, Reason, decide};
-use crate::plan::{self, Plan, Scope};
+use crate::plan::{self, Plan, Scope, StepId};
 use crate::report::check as report;
 use crate::run;
 use crate::settings::Flags;
@@ -101,14 +102,15 @@ fn annotate(examined: &Examined) {
     }
 }
 
-/// The checks about the jobs that have just run, where the jobs ask for that. They are told on standard error.
-pub(super) fn after_run(globals: &Globals, loaded: &Loaded, wanted: &[Name]) -> Result<Outcome, Outcome> {
+/// The checks about the jobs that have just run, where the jobs ask for that. They are told on standard error. Of other
+/// checks, a run that did something is remembered: how their tables look after it.
+pub(super) fn after_run(globals: &Globals, loaded: &Loaded, wanted: &[Name], idle: bool) -> Result<Outcome, Outcome> {
     let all = check::questions(&loaded.jobs, &[], None)?;
     let about = |question: &Question<'_>| wanted.contains(&question.about.name.value);
     let asked = |question: &Question<'_>| loaded.settings.checks_after_run || question.about.checks_after_run;
     let (after, others): (Vec<_>, Vec<_>) = all.into_iter().filter(about).partition(asked);
     if after.is_empty() {
-        return if others.is_empty() { Ok(Outcome::Done) } else { profile(loaded, &others) };
+        return if others.is_empty() || idle { Ok(Outcome::Done) } else { profile(loaded, &others) };
     }
     let examined = examine(loaded, &after, 0)?;
     let color = globals.color.on_stderr();
@@ -122,7 +124,7 @@ pub(super) fn after_run(globals: &Globals, loaded: &Loaded, wanted: &[Name]) -> 
 
 /// Remembers what the tables of checks look like now, unless that is known already.
 fn profile(loaded: &Loaded, questions: &[Question<'_>]) -> Result<Outcome, Outcome> {
-    let compiled = compile(loaded, questions)?;
+    let compiled = compile(loaded, questions, Purpose::Profiles)?;
     let tables: Vec<TableName> = compiled.scans.iter().map(|scan| scan.table.clone()).collect();
     let (backend, mut ledger) = opened(loaded)?;
     let versions = backend.tables().versions(&tables).map_err(failed)?;
@@ -142,7 +144,7 @@ fn profile(loaded: &Loaded, questions: &[Question<'_>]) -> Result<Outcome, Outco
 }
 
 fn examine(loaded: &Loaded, questions: &[Question<'_>], show: usize) -> Result<Examined, Outcome> {
-    let compiled = compile(loaded, questions)?;
+    let compiled = compile(loaded, questions, Purpose::Answers)?;
     let (backend, mut ledger) = opened(loaded)?;
     let (stale, fresh) = published(loaded, questions, &backend, &ledger)?;
     let mut examination = examination(loaded, &compiled, &backend, &stale, &fresh);
@@ -167,7 +169,7 @@ fn parameters(loaded: &Loaded) -> SessionParameters {
     SessionParameters::of(loaded.dialect().state().config_options()).clone()
 }
 
-fn compile<'a>(loaded: &'a Loaded, questions: &[Question<'a>]) -> Result<Compiled<'a>, Outcome> {
+fn compile<'a>(loaded: &'a Loaded, questions: &[Question<'a>], purpose: Purpose) -> Result<Compiled<'a>, Outcome> {
     let mut files: Vec<Name> = Vec::new();
     for question in questions {
         files.extend([question.job.name.value.clone(), question.about.name.value.clone()]);
@@ -180,12 +182,24 @@ fn compile<'a>(loaded: &'a Loaded, questions: &[Question<'a>]) -> Result<Compile
     let mut bind = |jobs: &[crate::job::Job], wanted: &[Name]| -> Result<Plan, Vec<Diagnostic>> {
         let scope = Scope { jobs, sources: &loaded.contracts, templates: &loaded.project.templates };
         let (resolved, mut problems) = plan::resolve(&scope, wanted);
-        let (plan, more) = plan::bind(resolved, &dialect, &loaded.contracts);
+        let (plan, more) = match purpose {
+            Purpose::Answers => plan::bind(resolved, &dialect, &loaded.contracts),
+            Purpose::Profiles => {
+                let steps = resolved.plan.steps.iter().enumerate().filter(|(_, step)| !is_written(loaded, &step.id));
+                let steps = steps.map(|(at, _)| at).collect();
+                plan::bind_steps(resolved, &dialect, &loaded.contracts, &steps)
+            }
+        };
         problems.extend(more);
         if has_errors(&problems) { Err(problems) } else { Ok(plan) }
     };
     let contracts = &loaded.project.contracts;
-    Ok(check::question::compile(questions, &loaded.jobs, contracts, &loaded.contracts, &mut bind)?)
+    Ok(check::question::compile(questions, &loaded.jobs, contracts, &loaded.contracts, purpose, &mut bind)?)
+}
+
+/// Whether a step stands in a job's file; the others are the checks'.
+fn is_written(loaded: &Loaded, id: &StepId) -> bool {
+    loaded.jobs.iter().any(|job| job.name.value == id.job && job.steps.contains_key(&id.step))
 }
 
 /// The target and its ledger.

@@ -183,7 +183,10 @@ impl Run {
         }
         drop((backend, ledger));
         match outcome(&results) {
-            Outcome::Done => super::check::after_run(globals, loaded, wanted),
+            Outcome::Done => {
+                let idle = results.steps.iter().all(|step| step.attempts == 0);
+                super::check::after_run(globals, loaded, wanted, idle)
+            }
             other => Ok(other),
         }
     }

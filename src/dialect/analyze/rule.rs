@@ -24,11 +24,13 @@ impl AnalyzerRule for Types {
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
         let zone = SessionParameters::of(config).timezone.clone();
-        Ok(plan.transform_up_with_subqueries(|plan| node(plan, &zone))?.data)
+        let mut changed = false;
+        Ok(plan.transform_up_with_subqueries(|plan| node(plan, &zone, &mut changed))?.data)
     }
 }
 
-fn node(plan: LogicalPlan, zone: &str) -> Result<Transformed<LogicalPlan>> {
+/// A node of a plan; `changed` says whether any node so far is another than it was. Until then, columns keep their types.
+fn node(plan: LogicalPlan, zone: &str, changed: &mut bool) -> Result<Transformed<LogicalPlan>> {
     let mut schema = merge_schema(&plan.inputs());
     if let LogicalPlan::TableScan(scan) = &plan {
         schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
@@ -39,7 +41,14 @@ fn node(plan: LogicalPlan, zone: &str) -> Result<Transformed<LogicalPlan>> {
         let name = names.save(&expr);
         Ok(mixed.all(expr)?.update_data(|expr| name.restore(expr)))
     })?;
-    plan.map_data(|plan| whole(plan, mixed))?.map_data(LogicalPlan::recompute_schema)
+    *changed |= match &plan.data {
+        // Their columns are those of their inputs.
+        LogicalPlan::Filter(_) | LogicalPlan::Join(_) | LogicalPlan::Sort(_) => false,
+        LogicalPlan::Union(_) | LogicalPlan::RecursiveQuery(_) => true,
+        _ => plan.transformed,
+    };
+    let plan = plan.map_data(|plan| whole(plan, mixed))?;
+    if *changed { plan.map_data(LogicalPlan::recompute_schema) } else { Ok(plan) }
 }
 
 /// What a node needs beyond its expressions.
