@@ -202,6 +202,9 @@ pub enum TransformError {
     /// More than the transform or the machine can hold.
     #[error("{0}")]
     TooLarge(String),
+    /// What does not fit in memory could not be put on disk, or read from there.
+    #[error("what does not fit in memory could not be kept on disk: {0}")]
+    Disk(#[from] std::io::Error),
     /// Whoever took the rows of the result has stopped.
     #[error("the rows of the result were not wanted to the end")]
     Stopped,
@@ -220,6 +223,21 @@ pub struct Finished {
     pub schema: SchemaRef,
     /// How many rows were left out for what reason, for the run's results.
     pub dropped: Vec<(String, u64)>,
+}
+
+/// Where a kernel of sorted rows puts what it cannot hold.
+pub trait Scratch: Send + Sync {
+    /// A new, empty file.
+    fn file(&self) -> std::io::Result<Box<dyn ScratchFile>>;
+}
+
+/// A file that is written once and read as often as wanted, and is gone with its owner.
+pub trait ScratchFile: Send + Sync {
+    /// Adds bytes at the end.
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()>;
+
+    /// Reads all that was added so far, from the start.
+    fn reader(&self) -> std::io::Result<Box<dyn std::io::Read + Send>>;
 }
 
 /// A kernel in the making: it is given the batches of each input in any order, then asked for its rows.
@@ -299,6 +317,11 @@ impl Transform {
         self.form().reads_now()
     }
 
+    /// Whether the query of the first input gives the result itself, and there is nothing for a kernel to do.
+    pub fn is_query(&self) -> bool {
+        self.form().is_query()
+    }
+
     /// A kernel for inputs whose queries give these schemas.
     pub fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel> {
         self.form().kernel(schemas, context)
@@ -308,6 +331,22 @@ impl Transform {
     /// must see them all.
     pub fn parts(&self) -> Option<Parts> {
         self.form().parts()
+    }
+
+    /// The columns of the first input in whose ascending order, NULL last, a kernel can take rows without holding them;
+    /// none where there is no such kernel.
+    pub fn sorted_by(&self) -> Option<Vec<Name>> {
+        self.form().sorted_by()
+    }
+
+    /// The kernel for rows in the order of [`Self::sorted_by`], which are all pushed by one thread.
+    pub fn kernel_of_sorted(
+        &self,
+        schemas: Vec<SchemaRef>,
+        context: Context,
+        scratch: Arc<dyn Scratch>,
+    ) -> Box<dyn Kernel> {
+        self.form().kernel_of_sorted(schemas, context, scratch)
     }
 
     /// What its kernel holds until it has all rows.
@@ -390,6 +429,18 @@ trait Form {
 
     fn parts(&self) -> Option<Parts> {
         None
+    }
+
+    fn is_query(&self) -> bool {
+        false
+    }
+
+    fn sorted_by(&self) -> Option<Vec<Name>> {
+        None
+    }
+
+    fn kernel_of_sorted(&self, schemas: Vec<SchemaRef>, context: Context, _: Arc<dyn Scratch>) -> Box<dyn Kernel> {
+        self.kernel(schemas, context)
     }
 
     fn footprint(&self) -> Footprint {

@@ -12,12 +12,13 @@
 //!    rows), `confidence` 1 + α·x (Hu, Koren, Volinsky 2008);
 //! 6. `propagate` to attributes: `split` a·m ÷ Σm (mass is kept), `full` a·m, `idf` a·m·ln(I ÷ df) over I items;
 //! 7. `normalize` per user; `lift` is (x + m·p) ÷ (Σx + m) ÷ p with p the attribute's share over all users,
-//!    and 0 where p is 0;
+//!    and 0 where p or Σx + m is 0;
 //! 8. `top`. Rows come out by user, then by affinity, the greatest first, ties by item.
 //!
 //! With `previous` the earlier result stands for all events up to its `as_of`: w · 0.5^((t0 − t) ÷ H) at a later t0 is the
 //! same times 0.5^((later − t0) ÷ H), so that the sum of all events is the earlier sum, aged, and the sum of newer ones. An
 //! earlier result of other parameters, which its column `parameters` tells, counts as none: all events are summed again.
+//! So does a row that lacks a key or a figure, which no result of this transform does: its `as_of` is not looked at.
 
 use datafusion::arrow::datatypes::SchemaRef;
 use sha2::{Digest, Sha256};
@@ -344,9 +345,11 @@ fn normalize(params: Params<'_>) -> Normalize {
 
 fn read_propagate(params: Params<'_>, item: &[ColumnName]) -> Option<Propagate> {
     let named = params.columns("item");
+    // Where the table has no such column, the table's name is where to look.
+    let same = |name: &ColumnName| ColumnName::new(name.value.clone(), params.span("input"));
     Some(Propagate {
         input: params.input(),
-        item: if named.is_empty() { item.to_vec() } else { named },
+        item: if named.is_empty() { item.iter().map(same).collect() } else { named },
         to: params.column("to")?,
         strength: params.column("strength"),
         share: match params.word("weight") {

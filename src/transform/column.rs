@@ -7,6 +7,7 @@ use datafusion::arrow::array::{
     Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, RecordBatchOptions, StructArray,
     TimestampNanosecondArray, new_empty_array, new_null_array,
 };
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use rayon::prelude::*;
@@ -110,8 +111,22 @@ impl<'a> OnNan<'a> {
 
 /// Numbers of any numeric type as floats; `-0.0` as `0.0`.
 pub(super) fn numbers(column: &ArrayRef, name: &Name, nan: OnNan<'_>) -> Result<Vec<f64>, TransformError> {
+    keyed_numbers(column, &[], name, nan)
+}
+
+/// The same of rows that are left out where a key is NULL: what their number is does not matter.
+pub(super) fn keyed_numbers(
+    column: &ArrayRef,
+    keys: &[ArrayRef],
+    name: &Name,
+    nan: OnNan<'_>,
+) -> Result<Vec<f64>, TransformError> {
     let floats = cast(column, &DataType::Float64)?;
     let Some(floats) = floats.as_any().downcast_ref::<Float64Array>() else { return Ok(Vec::new()) };
+    let nulls = keys
+        .iter()
+        .fold(floats.nulls().cloned(), |nulls, key| NullBuffer::union(nulls.as_ref(), key.logical_nulls().as_ref()));
+    let floats = &Float64Array::new(floats.values().clone(), nulls);
     let mut values: Vec<f64> = floats.values().iter().map(|value| value + 0.0).collect();
     let is_nan = |row: usize, value: f64| value.is_nan() && floats.is_valid(row);
     if values.iter().enumerate().any(|(row, value)| is_nan(row, *value)) {
@@ -132,6 +147,19 @@ pub(super) fn numbers(column: &ArrayRef, name: &Name, nan: OnNan<'_>) -> Result<
         }
     }
     Ok(values)
+}
+
+/// Refuses infinite numbers, of a column with which is calculated.
+pub(super) fn finite(values: &[f64], name: &Name) -> Result<(), TransformError> {
+    match values.iter().any(|value| value.is_infinite()) {
+        true => Err(TransformError::Data(infinite(name))),
+        false => Ok(()),
+    }
+}
+
+/// What is told of an infinite number.
+pub(super) fn infinite(name: &Name) -> String {
+    format!("column `{}` has an infinite number, with which nothing can be calculated", name.lower())
 }
 
 /// Dates and timestamps as nanoseconds since 1970 UTC.

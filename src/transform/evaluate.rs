@@ -21,7 +21,7 @@
 //! | `serendipity` | mean over lists of Σ over hits of max(0, place from the end − the same place by popularity) ÷ items ÷ k | RecTools `Serendipity` |
 //! | `diversity` | mean over lists of the mean of 1 − similarity over pairs of their items, 0 for a single item | RecTools `IntraListDiversity` |
 //!
-//! Those from `catalog_coverage` on need `train` or `history`, and `diversity` needs `similarity`. With `explain` each value
+//! The rows of each user come together, sorted, on disk if need be; only the items of the lists are held. Those from `catalog_coverage` on need `train` or `history`, and `diversity` needs `similarity`. With `explain` each value
 //! comes as the sum and the number of what it is the mean of.
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -38,10 +38,15 @@ use super::column::made;
 use super::param::{COLUMN, COUNT, ColumnName, Params, TABLE};
 use super::scope::{Scope, comparable};
 use super::split::{self, Cut};
-use super::sql::list;
-use super::{Collect, Context, Form, Kernel, Origin};
+use super::{Context, Footprint, Form, Kernel, Origin};
 
-/// Lists and truth → figures.
+/// The queries of the inputs.
+mod query;
+
+/// Rows of users → lists and counts.
+mod kernel;
+
+/// Lists and counts → figures.
 mod measure;
 
 /// The parameters of an `evaluate` step.
@@ -212,36 +217,17 @@ impl Form for Evaluate {
 
     fn lineage(&self, inputs: &[&[Column]]) -> Vec<Vec<Origin>> {
         let of = |input: usize, name: &Name| Origin { input, column: name.clone() };
-        let mut figures = vec![of(0, &self.rank.value)];
-        (0..inputs.len()).for_each(|input| figures.extend([&self.user, &self.item].map(|name| of(input, &name.value))));
-        figures.extend(self.gain.as_ref().map(|gain| of(1, &gain.value)));
-        if matches!(self.truth, Truth::History { .. }) {
-            figures.push(of(1, &split::part()));
-        }
+        let mut figures = vec![of(0, &self.user.value), of(0, &self.item.value), of(0, &query::rank_column())];
+        figures.extend(self.gain.as_ref().map(|_| of(0, &query::gain_column())));
+        let pairs = self.pairs_at().filter(|at| *at < inputs.len());
+        figures.extend(pairs.map(|at| of(at, &self.item.value)));
         let mut lineage = vec![Vec::new(), Vec::new(), figures.clone()];
         lineage.extend(std::iter::repeat_n(figures, if self.explain { 2 } else { 0 }));
         lineage
     }
 
     fn query(&self, input: usize, inputs: &[&[Column]]) -> String {
-        let tables = self.inputs();
-        let Some(table) = tables.get(input).map(|table| table.value.sql()) else { return String::new() };
-        let (user, item) = (&self.user.value, &self.item.value);
-        if Some(input) == self.pairs_at() {
-            return format!("select {}\nfrom {table}", list("", [item, &self.similar(), &Name::quoted("SCORE")]));
-        }
-        let gain = self.gain.as_ref().map(|gain| &gain.value);
-        match (input, &self.truth) {
-            (1, Truth::History { table, time, cut }) => {
-                let columns = inputs.get(1).copied().unwrap_or(&[]);
-                let cut = cut.query(table, columns, (&self.user, &self.item, time.as_ref()));
-                let part = split::part();
-                format!("select {}\nfrom (\n{cut}\n) parts", list("", [user, item, &part].into_iter().chain(gain)))
-            }
-            (0, _) => format!("select {}\nfrom {table}", list("", [user, item, &self.rank.value])),
-            (1, _) => format!("select {}\nfrom {table}", list("", [user, item].into_iter().chain(gain))),
-            _ => format!("select {}\nfrom {table}", list("", [user, item])),
-        }
+        query::input(self, input, inputs)
     }
 
     fn reads_now(&self) -> bool {
@@ -249,8 +235,12 @@ impl Form for Evaluate {
     }
 
     fn kernel(&self, schemas: Vec<SchemaRef>, _: Context) -> Box<dyn Kernel> {
-        let evaluate = self.clone();
-        Collect::boxed(schemas, move |rows, give| measure::run(&evaluate, rows)?.give(give))
+        Box::new(kernel::Users::new(self.clone(), schemas))
+    }
+
+    fn footprint(&self) -> Footprint {
+        // The item of each recommendation, and what is known of each item.
+        Footprint { holds_rows: false, per_row: 4 }
     }
 
     fn sql(&self, _: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {

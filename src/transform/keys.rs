@@ -2,10 +2,11 @@
 //! code point. Kernels then compare and group integers only.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
-use datafusion::arrow::compute::{SortOptions, cast};
+use datafusion::arrow::compute::{SortOptions, cast, concat, partition};
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
@@ -282,6 +283,18 @@ fn key_column(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, TransformErr
     Ok(Arc::new(positive_zero))
 }
 
+/// Sorted rows in runs of one id, and whether each is not the id that the rows before ended with.
+pub(super) fn runs(column: &ArrayRef, before: Option<&ArrayRef>) -> Result<Vec<(Range<usize>, bool)>, TransformError> {
+    let column = key_column(column, &key_type(column.data_type()))?;
+    let joined = match before {
+        Some(before) => concat(&[key_column(before, column.data_type())?.as_ref(), column.as_ref()])?,
+        None => column,
+    };
+    let earlier = usize::from(before.is_some());
+    let run = |range: Range<usize>| (range.start.saturating_sub(earlier)..range.end - earlier, range.start >= earlier);
+    Ok(partition(&[joined])?.ranges().into_iter().map(run).collect())
+}
+
 /// Rows grouped by code: `rows[starts[c]..starts[c + 1]]` are the rows of code `c`, in their order.
 pub(super) struct Groups {
     /// Where each group starts, and the end.
@@ -338,6 +351,16 @@ mod tests {
         let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("é"), Some("z"), None, Some("")]));
         assert_eq!(encode(&[texts], 4).expect("keys").codes, [2, 1, 3, 0]);
         assert_eq!(encode(&[], 3).expect("keys").codes, [0, 0, 0]);
+    }
+
+    #[test]
+    fn runs_go_on_over_batches() {
+        let of = |values: Vec<Option<f64>>| Arc::new(Float64Array::from(values)) as ArrayRef;
+        let first = of(vec![Some(-0.0), Some(0.0), Some(2.0)]);
+        assert_eq!(runs(&first, None).expect("runs"), [(0..2, true), (2..3, true)]);
+        let last = first.slice(2, 1);
+        let second = of(vec![Some(2.0), Some(3.0), None, None]);
+        assert_eq!(runs(&second, Some(&last)).expect("runs"), [(0..1, false), (1..2, true), (2..4, true)]);
     }
 
     #[test]

@@ -40,6 +40,9 @@ mod slate;
 /// How candidates are chosen for diversity.
 mod diversity;
 
+/// The list of one partition by score under rules.
+mod walk;
+
 /// Rows of partitions → the result.
 mod kernel;
 

@@ -7,13 +7,7 @@
 //! `exclude_seen: false`. Short lists, and those of users in `users` without history, are filled from `fallback`. Rows
 //! come out by user, the best first, ties by item.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, UInt32Array};
-use datafusion::arrow::compute::{cast, take};
-use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
-use rayon::prelude::*;
+use datafusion::arrow::datatypes::SchemaRef;
 
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Column;
@@ -23,15 +17,15 @@ use crate::text::Spanned;
 use crate::yaml::Node;
 use crate::yaml::shape::{Key, Record, Shape};
 
-use super::column::{OnNan, Table, field, float_column, made, outcome};
-use super::keys::{Keys, encode_parts};
+use super::column::made;
 use super::param::{COLUMN, COUNT, ColumnName, ON_NAN, Params, TABLE};
 use super::scope::{Scope, comparable, distinct};
-use super::similarity::{Best, Matrix, Neighbour};
-use super::sql::list;
-use super::{Collect, Context, Form, Kernel, Origin, Outcome, Rows, TransformError};
+use super::{Collect, Context, Footprint, Form, Kernel, Origin, Parts};
 
-/// The same as one query.
+/// Rows of users and models → the result.
+mod kernel;
+
+/// The same as one query, and the queries of the inputs.
 mod query;
 
 /// The parameters of a `recommend` step.
@@ -135,195 +129,9 @@ impl Recommend {
         Name::quoted(format!("BECAUSE_{}", self.item.value.as_str()))
     }
 
-    fn run(&self, inputs: Vec<Rows>) -> Result<Outcome, TransformError> {
-        let tables: Vec<Table> = inputs.into_iter().map(Rows::table).collect::<Result<_, _>>()?;
-        let taste = Taste::new(self, &tables)?;
-        let lists: Vec<List> = (0..taste.users.len())
-            .into_par_iter()
-            .map_init(|| Sums::new(taste.items.len()), |sums, user| taste.list(self, user, sums))
-            .collect();
-        outcome(
-            self.columns(&tables, &taste, &lists)?,
-            vec![("without a user, item or value".to_owned(), taste.dropped)],
-        )
-    }
-
-    fn columns(
-        &self,
-        tables: &[Table],
-        taste: &Taste,
-        lists: &[List],
-    ) -> Result<Vec<(Field, ArrayRef)>, TransformError> {
-        let all = || lists.iter().flat_map(|list| &list.items);
-        let user_rows = (0_u32..).zip(lists).flat_map(|(user, list)| std::iter::repeat_n(user, list.items.len()));
-        let pick = |name: &Name, like: &Name, keys: &Keys, codes: Vec<Option<u32>>| {
-            let like = tables[0].column(like).data_type().clone();
-            let ids = take(&keys.distinct[0], &UInt32Array::from(codes), None)?;
-            Ok::<_, TransformError>((field(name, like.clone()), cast(&ids, &like)?))
-        };
-        let (user, item) = (&self.user.value, &self.item.value);
-        let ranks: Int64Array = lists.iter().flat_map(|l| (1..).zip(&l.items).map(|(rank, _)| Some(rank))).collect();
-        let mut columns = vec![
-            pick(user, user, &taste.users, user_rows.map(Some).collect())?,
-            pick(item, item, &taste.items, all().map(|n| Some(n.item)).collect())?,
-            (field(&Name::quoted("SCORE"), DataType::Float64), float_column(all().map(|n| n.score))),
-            (field(&Name::quoted("RANK"), DataType::Int64), Arc::new(ranks) as ArrayRef),
-        ];
-        if self.fallback.is_some() {
-            let fallen = lists.iter().flat_map(|l| (0..l.items.len()).map(|at| Some(at >= l.own)));
-            let fallen: BooleanArray = fallen.collect();
-            columns.push((field(&Name::quoted("FALLBACK"), DataType::Boolean), Arc::new(fallen)));
-        }
-        if self.explain {
-            let because: Vec<Option<(u32, f64)>> = lists.iter().flat_map(|list| list.because.iter().copied()).collect();
-            columns.push(pick(&self.because(), item, &taste.items, because.iter().map(|b| b.map(|b| b.0)).collect())?);
-            let scores = because.iter().map(|b| b.map_or(f64::NAN, |b| b.1));
-            columns.push((field(&Name::quoted("BECAUSE_SCORE"), DataType::Float64), float_column(scores)));
-        }
-        Ok(columns)
-    }
-}
-
-/// What users know, the model, and the fallback, as codes.
-struct Taste {
-    users: Keys,
-    items: Keys,
-    known: Matrix,
-    seen: HashSet<(u32, u32)>,
-    model: Matrix,
-    fallback: Vec<(u32, f64)>,
-    dropped: u64,
-}
-
-/// One user's list.
-struct List {
-    items: Vec<Neighbour>,
-    /// How many are not of the fallback.
-    own: usize,
-    because: Vec<Option<(u32, f64)>>,
-}
-
-/// Sums by item, all zero between users.
-struct Sums {
-    sums: Vec<f64>,
-    touched: Vec<bool>,
-    order: Vec<u32>,
-}
-
-impl Sums {
-    fn new(items: usize) -> Self {
-        Self { sums: vec![0.0; items], touched: vec![false; items], order: Vec::new() }
-    }
-}
-
-impl Taste {
-    fn new(recommend: &Recommend, tables: &[Table]) -> Result<Self, TransformError> {
-        let places = recommend.places();
-        let (main, model) = (&tables[0], &tables[1]);
-        let part = |table: &Table, name: &Name| (vec![table.column(name)], table.len());
-        let (user, item) = (&recommend.user.value, &recommend.item.value);
-        let seen = places.seen.map(|at| &tables[at]);
-        let listed = places.users.map(|at| &tables[at]);
-        let fallback = places.fallback.map(|at| &tables[at]);
-        let users =
-            encode_parts(&std::iter::once(main).chain(listed).chain(seen).map(|t| part(t, user)).collect::<Vec<_>>())?;
-        let similar = recommend.similar().value;
-        let mut parts = vec![part(main, item), part(model, item), part(model, &similar)];
-        parts.extend(seen.into_iter().chain(fallback).map(|table| part(table, item)));
-        let items = encode_parts(&parts)?;
-        let (mine, rest) = items.codes.split_at(main.len());
-        let (left, rest) = rest.split_at(model.len());
-        let (right, rest) = rest.split_at(model.len());
-        let (seen_items, fallback_items) = rest.split_at(seen.map_or(0, Table::len));
-        let mut nan = vec![false; main.len()];
-        let values = match &recommend.value {
-            Some(value) => main.numbers(&value.value, OnNan::of(recommend.drop_nan, &mut nan))?,
-            None => vec![1.0; main.len()],
-        };
-        let real = |keys: &Keys, code: u32| !keys.has_null[code as usize];
-        let kept = |row: &usize| {
-            real(&users, users.codes[*row]) && real(&items, mine[*row]) && !nan[*row] && !values[*row].is_nan()
-        };
-        let rows: Vec<usize> = (0..main.len()).filter(kept).collect();
-        let pick = |codes: &[u32]| rows.iter().map(|row| codes[*row]).collect::<Vec<_>>();
-        let weights: Vec<f64> = rows.iter().map(|row| values[*row]).collect();
-        let weights = recommend.value.is_some().then_some(weights.as_slice());
-        let known = Matrix::new(&pick(&users.codes), &pick(mine), weights, users.len(), items.len());
-        let scores = model.numbers(&Name::quoted("SCORE"), OnNan::of(recommend.drop_nan, &mut Vec::new()))?;
-        let (sources, targets) = if recommend.from_source { (left, right) } else { (right, left) };
-        let whole = |row: &usize| real(&items, left[*row]) && real(&items, right[*row]) && !scores[*row].is_nan();
-        let pairs: Vec<usize> = (0..model.len()).filter(whole).collect();
-        let of = |codes: &[u32]| pairs.iter().map(|row| codes[*row]).collect::<Vec<_>>();
-        let scores: Vec<f64> = pairs.iter().map(|row| scores[*row]).collect();
-        let seen_users = &users.codes[users.codes.len() - seen_items.len()..];
-        let seen = seen_users.iter().copied().zip(seen_items.iter().copied()).collect();
-        let model = Matrix::new(&of(sources), &of(targets), Some(&scores), items.len(), items.len());
-        let fallen = fallback_items.len();
-        let mut taste =
-            Self { model, seen, dropped: (main.len() - rows.len()) as u64, fallback: Vec::new(), users, items, known };
-        if let (Some(table), Some((_, score))) = (fallback, &recommend.fallback) {
-            let scores = table.numbers(&score.value, OnNan::of(recommend.drop_nan, &mut Vec::new()))?;
-            let fallback_items = taste.items.codes[taste.items.codes.len() - fallen..].iter();
-            let rows = fallback_items.copied().zip(scores);
-            taste.fallback = rows.filter(|(item, score)| real(&taste.items, *item) && !score.is_nan()).collect();
-            taste.fallback.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        }
-        Ok(taste)
-    }
-
-    fn list(&self, recommend: &Recommend, user: usize, sums: &mut Sums) -> List {
-        let code = u32::try_from(user).unwrap_or(u32::MAX);
-        if self.users.has_null[user] {
-            return List { items: Vec::new(), own: 0, because: Vec::new() };
-        }
-        for (source, a) in self.known.row(user) {
-            for (target, w) in self.model.row(source as usize) {
-                let at = target as usize;
-                if !std::mem::replace(&mut sums.touched[at], true) {
-                    sums.order.push(target);
-                }
-                sums.sums[at] += a * w;
-            }
-        }
-        let known: HashSet<u32> = self.known.row(user).map(|(item, _)| item).collect();
-        let is_seen =
-            |item: u32| recommend.exclude_seen && (known.contains(&item) || self.seen.contains(&(code, item)));
-        let mut best = Best::new(recommend.top);
-        for item in sums.order.drain(..) {
-            let score = std::mem::take(&mut sums.sums[item as usize]);
-            sums.touched[item as usize] = false;
-            if score > 0.0 && !is_seen(item) {
-                best.offer(Neighbour { item, score, common: 0 });
-            }
-        }
-        let mut items = best.sorted();
-        let own = items.len();
-        let mut because: Vec<Option<(u32, f64)>> = Vec::new();
-        if recommend.explain {
-            because = items.iter().map(|neighbour| self.because(user, neighbour.item)).collect();
-        }
-        let mut listed: HashSet<u32> = items.iter().map(|neighbour| neighbour.item).collect();
-        let more = self.fallback.iter().filter(|(item, _)| !is_seen(*item) && listed.insert(*item));
-        let more =
-            more.take(recommend.top - own).map(|(item, score)| Neighbour { item: *item, score: *score, common: 0 });
-        let more: Vec<Neighbour> = more.collect();
-        items.extend(more);
-        because.resize(if recommend.explain { items.len() } else { 0 }, None);
-        List { items, own, because }
-    }
-
-    /// The known item that adds most to a score, ties by item.
-    fn because(&self, user: usize, target: u32) -> Option<(u32, f64)> {
-        let mut most: Option<(u32, f64)> = None;
-        for (source, a) in self.known.row(user) {
-            let weight = self.model.row(source as usize).find(|(item, _)| *item == target).map(|(_, w)| a * w);
-            if let Some(added) = weight
-                && most.is_none_or(|(_, top)| added > top)
-            {
-                most = Some((source, added));
-            }
-        }
-        most
+    /// Whether the query of users has rows of several tables.
+    fn gathers(&self) -> bool {
+        self.seen.is_some() || self.users.is_some()
     }
 }
 
@@ -395,24 +203,21 @@ impl Form for Recommend {
     }
 
     fn query(&self, input: usize, _: &[&[Column]]) -> String {
-        let tables = self.inputs();
-        let Some(table) = tables.get(input).map(|table| table.value.sql()) else { return String::new() };
-        let places = self.places();
-        let (user, item) = (&self.user.value, &self.item.value);
-        let (similar, score) = (self.similar().value, Name::quoted("SCORE"));
-        let columns: Vec<&Name> = match input {
-            0 => [user, item].into_iter().chain(self.value.as_ref().map(|value| &value.value)).collect(),
-            1 => vec![item, &similar, &score],
-            at if Some(at) == places.seen => vec![user, item],
-            at if Some(at) == places.users => vec![user],
-            _ => std::iter::once(item).chain(self.fallback.as_ref().map(|(_, score)| &score.value)).collect(),
-        };
-        format!("select {}\nfrom {table}", list("", columns))
+        query::input(self, input)
     }
 
     fn kernel(&self, schemas: Vec<SchemaRef>, _: Context) -> Box<dyn Kernel> {
         let recommend = self.clone();
-        Collect::boxed(schemas, move |rows, give| recommend.run(rows)?.give(give))
+        Collect::boxed(schemas, move |rows, give| kernel::run(&recommend, rows, give))
+    }
+
+    fn parts(&self) -> Option<Parts> {
+        Some(Parts { by: vec![self.user.value.clone()], newest: None })
+    }
+
+    fn footprint(&self) -> Footprint {
+        // The ids as codes, and the matrix while it is made.
+        Footprint { holds_rows: true, per_row: 40 }
     }
 
     fn sql(&self, inputs: &[&[Column]], _: &mut Vec<Diagnostic>) -> String {

@@ -9,7 +9,10 @@ mod queries;
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, Decimal128Array, FixedSizeListArray, Float32Array, RecordBatch};
+use datafusion::arrow::array::{
+    ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeListArray, Float32Array,
+    RecordBatch, StringArray,
+};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Float64Type, SchemaRef};
 use datafusion::arrow::util::display::array_value_to_string;
@@ -21,6 +24,8 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 use crate::dialect::session::SessionParameters;
+use crate::dialect::types;
+use crate::dialect::variant::array::of_texts;
 use crate::dialect::{self, Column, Dialect, Tables};
 use crate::name::TableName;
 use crate::text::SourceFile;
@@ -202,6 +207,14 @@ enum Cells {
     Wild,
     /// Vectors of three floats.
     Vectors,
+    /// The same as ARRAY.
+    Arrays,
+    /// Truth values, some NULL.
+    Flags,
+    /// Dates, some NULL.
+    Days,
+    /// Bytes, some NULL.
+    Bytes,
 }
 
 type Spec = &'static [(&'static str, Cells)];
@@ -244,6 +257,22 @@ fn made(kind: Cells, cells: &[u16]) -> ArrayRef {
             3 => Some(f64::NEG_INFINITY),
             _ => Some(quarter(*cell) - 2.0),
         })),
+        Cells::Flags => {
+            Arc::new(cells.iter().map(|cell| some(cell).map(|cell| cell % 2 == 0)).collect::<BooleanArray>())
+        }
+        Cells::Days => {
+            let day = |cell: u16| 20_700 + i32::from(cell % 6);
+            Arc::new(cells.iter().map(|cell| some(cell).map(day)).collect::<Date32Array>())
+        }
+        Cells::Bytes => {
+            let bytes = cells.iter().map(|cell| some(cell).map(|cell| vec![0xff, (cell % 5) as u8]));
+            Arc::new(bytes.collect::<BinaryArray>())
+        }
+        Cells::Arrays => {
+            let text = |cell: &u16| format!("[{},{},{}]", cell % 5, cell % 7, cell % 3 + 1);
+            let texts: StringArray = cells.iter().map(|cell| Some(text(cell))).collect();
+            of_texts(texts, &types::array()).expect("arrays of numbers")
+        }
         Cells::Vectors => {
             let parts = cells.iter().flat_map(|cell| [cell % 5, cell % 7, cell % 3 + 1]).map(f32::from);
             let item = Arc::new(Field::new_list_field(DataType::Float32, true));

@@ -25,7 +25,13 @@
 //! `item` the target and its `similar_` item the source, so that `top` keeps the best sources of each target, which
 //! recommends better; `prune: source` the other way round. For symmetric metrics both give the same rows.
 //! `support_shrinkage` λ multiplies by C ÷ (C + λ) (Bell & Koren 2007); pairs with C < `min_support` are left out.
-//! A pair without a common user has no row. `max_items_per_user` leaves out users with more items.
+//! A pair without a common user has no row. `max_items_per_user` leaves out users with more items. Interactions that do
+//! not fit in the run's memory are sorted by user, on disk if need be, and gone through once for each block of items.
+//!
+//! `explain` gives the components of a score: of interactions the users of both items and of each; of vectors x·y, ‖x‖
+//! and ‖y‖; of texts how many terms both have, and which adds how much at most; of tags tf, df and idf.
+
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 
@@ -34,14 +40,15 @@ use crate::dialect::Column;
 use crate::dialect::types::{SqlType, VectorElement};
 use crate::name::{Name, TableName};
 use crate::text::Spanned;
-use crate::yaml::Node;
-use crate::yaml::shape::{Key, Record, Shape};
 
 use super::column::made;
-use super::param::{COLUMN, COUNT, ColumnName, ON_NAN, Params, TABLE};
-use super::scope::{Scope, distinct};
+use super::param::ColumnName;
+use super::scope::{Scope, distinct, find};
 use super::sql::list;
-use super::{Collect, Context, Footprint, Form, Kernel, Origin, same_rows};
+use super::{Collect, Context, Footprint, Form, Kernel, Origin, Scratch, same_rows};
+
+/// Parameters from YAML.
+mod read;
 
 /// Scores of pairs from their figures.
 mod metric;
@@ -70,6 +77,12 @@ mod blend;
 /// Rows of interactions, as they come.
 mod interactions;
 
+/// What each user has, in a file.
+mod baskets;
+
+/// Interactions that do not fit in memory.
+mod blocks;
+
 /// Rows in and out.
 mod kernel;
 
@@ -81,6 +94,7 @@ mod tests;
 
 pub(super) use matrix::Matrix;
 pub(super) use metric::{Best, Neighbour};
+pub(super) use read::RECORD;
 
 /// The parameters of a `similarity` step.
 #[derive(Clone, Debug)]
@@ -107,8 +121,8 @@ pub struct Similarity {
 enum Of {
     /// Who used them.
     Interactions { user: ColumnName, value: Option<ColumnName> },
-    /// A vector each.
-    Vectors(ColumnName),
+    /// A vector each: a VECTOR, or an ARRAY of so many numbers.
+    Vectors { column: ColumnName, dimensions: Option<usize> },
     /// A text each.
     Texts(Texts),
     /// The weightiest terms of a text each.
@@ -170,180 +184,9 @@ enum Prune {
     Source,
 }
 
-/// The keys of a `similarity` step.
-pub(super) const RECORD: Record = Record::new("similarity", KEYS);
-
-const OFS: &[&str] = &["interactions", "vectors", "texts", "tags", "blend"];
-const METRICS: &[&str] = &[
-    "cooccurrence",
-    "cosine",
-    "asymmetric",
-    "jaccard",
-    "dice",
-    "tversky",
-    "lift",
-    "mutual_information",
-    "lexicographers_mi",
-    "inclusion",
-    "llr",
-    "tanimoto",
-    "pearson",
-    "p3alpha",
-    "rp3beta",
-    "inner_product",
-    "l2",
-    "l1",
-];
-
-const KEYS: &[Key] = &[
-    Key::new("input", TABLE, "The step or table to compare the items of; not of a blend, which names its own.")
-        .example("user_affinity"),
-    Key::new("of", Shape::Word(OFS), "What items are compared by; `interactions` where absent.").example("texts"),
-    Key::new("item", COLUMN, "The items.").required().example("program_id"),
-    Key::new("user", COLUMN, "Of interactions: who.").example("user_id"),
-    Key::new("value", COLUMN, "Of interactions: how much; 1 where absent.").example("affinity"),
-    Key::new("vector", COLUMN, "Of vectors: a VECTOR column.").example("embedding"),
-    Key::new("text", COLUMN, "Of texts and tags: the text.").example("synopsis"),
-    Key::new("languages", Shape::OneOrMore(&Shape::Word(&["french", "english"])), "Whose stop words are left out.")
-        .example("[french, english]"),
-    Key::new("blend", Shape::List(&Shape::Record(&blend::RECORD)), "Of a blend: the similarities to blend.")
-        .example("[{input: similar_by_watching, weight: 0.7, normalize: max}, {input: similar_by_text, weight: 0.3}]"),
-    Key::new("min_df", COUNT, "Terms of fewer texts are left out; 1 where absent.").example("3"),
-    Key::new("max_df", Shape::Number, "Terms of a greater share of the texts are left out; 1 where absent.")
-        .example("0.5"),
-    Key::new("metric", Shape::Word(METRICS), "How alike two items are; `cosine` where absent.").example("jaccard"),
-    Key::new("alpha", Shape::Number, "Of `asymmetric` (0.5), `p3alpha` and `rp3beta` (1), and a of `tversky` (1).")
-        .example("0.5"),
-    Key::new("beta", Shape::Number, "Of `rp3beta` (0.6), and b of `tversky` (1).").example("0.6"),
-    Key::new("weighting", Shape::Word(&["none", "tfidf", "bm25"]), "Weigh interactions first, rare users more.")
-        .example("bm25"),
-    Key::new("k1", Shape::Number, "Of `bm25`; 1.2 where absent.").example("1.2"),
-    Key::new("b", Shape::Number, "Of `bm25`; 0.75 where absent.").example("0.75"),
-    Key::new("shrinkage", Shape::Number, "Added to the divisor of `cosine`; 0 where absent.").example("10"),
-    Key::new("support_shrinkage", Shape::Number, "The λ of C ÷ (C + λ); 0 where absent.").example("100"),
-    Key::new("min_support", COUNT, "Pairs with fewer common users are left out.").example("5"),
-    Key::new("threshold", Shape::Number, "Pairs that score less are left out.").example("0.1"),
-    Key::new("max_items_per_user", COUNT, "Users with more items are left out.").example("500"),
-    Key::new("top", COUNT, "How many similar items each item has; 20 where absent.").example("20"),
-    Key::new("include_self", Shape::Boolean, "Whether an item is similar to itself.").example("false"),
-    Key::new("prune", Shape::Word(&["target", "source"]), "Whether `top` goes by target or by source item.")
-        .example("target"),
-    Key::new("explain", Shape::Boolean, "Also give the common users and the users of each item.").example("true"),
-    Key::new("on_nan", ON_NAN, "Whether a NaN is an error, or its row is left out.").example("drop"),
-];
-
 impl Similarity {
-    /// Reads a node that was checked against [`RECORD`].
-    pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Self {
-        let params = Params(node);
-        let missing = || ColumnName::new(Name::quoted(""), node.span.clone());
-        let similarity = Self {
-            input: params.input(),
-            of: of(params, problems),
-            item: params.column("item").unwrap_or_else(missing),
-            metric: metric(params),
-            weighting: match params.word("weighting") {
-                Some("tfidf") => Weighting::Tfidf,
-                Some("bm25") => Weighting::Bm25(params.number("k1").unwrap_or(1.2), params.number("b").unwrap_or(0.75)),
-                _ => Weighting::None,
-            },
-            shrinkage: params.within("shrinkage", 0.0, f64::INFINITY, problems).unwrap_or(0.0),
-            support_shrinkage: params.within("support_shrinkage", 0.0, f64::INFINITY, problems).unwrap_or(0.0),
-            min_support: params.count("min_support").unwrap_or(1),
-            threshold: params.number("threshold"),
-            max_items_per_user: params.count("max_items_per_user"),
-            top: params.count("top").unwrap_or(if params.word("of") == Some("tags") { 10 } else { 20 }),
-            include_self: params.flag("include_self"),
-            prune: if params.word("prune") == Some("source") { Prune::Source } else { Prune::Target },
-            explain: params.flag("explain"),
-            drop_nan: params.drops_nan(),
-        };
-        similarity.combinations(params, problems);
-        similarity
-    }
-
-    /// Keys that have no meaning for what is compared.
-    fn combinations(&self, params: Params<'_>, problems: &mut Vec<Diagnostic>) {
-        let of = self.of.word();
-        let belongs: &[(&str, &[&str])] = &[
-            ("threshold", &["interactions", "vectors", "texts", "blend"]),
-            ("user", &["interactions"]),
-            ("value", &["interactions"]),
-            ("vector", &["vectors"]),
-            ("text", &["texts", "tags"]),
-            ("languages", &["texts", "tags"]),
-            ("min_df", &["texts", "tags"]),
-            ("max_df", &["texts", "tags"]),
-            ("metric", &["interactions", "vectors"]),
-            ("weighting", &["interactions"]),
-            ("shrinkage", &["interactions"]),
-            ("support_shrinkage", &["interactions"]),
-            ("min_support", &["interactions"]),
-            ("max_items_per_user", &["interactions"]),
-            ("prune", &["interactions"]),
-            ("explain", &["interactions", "blend"]),
-            ("include_self", &["interactions", "vectors", "texts", "blend"]),
-            ("blend", &["blend"]),
-            ("input", &["interactions", "vectors", "texts", "tags"]),
-        ];
-        for (key, kinds) in belongs {
-            if params.node(key).is_some() && !kinds.contains(&of) {
-                let message = format!("`{key}` has no meaning for similarity of {of}");
-                problems.push(Diagnostic::error("conflicting-keys", message).at(params.span(key)));
-            }
-        }
-        let of_vectors = matches!(self.metric, Metric::InnerProduct | Metric::L2 | Metric::L1);
-        let only_vectors = matches!(self.metric, Metric::L2 | Metric::L1);
-        let wrong = match self.of {
-            Of::Interactions { .. } => only_vectors,
-            Of::Vectors(_) => !of_vectors && self.metric != Metric::Cosine,
-            _ => false,
-        };
-        if wrong {
-            let message =
-                format!("`metric: {}` has no meaning for similarity of {of}", params.word("metric").unwrap_or(""));
-            problems.push(Diagnostic::error("conflicting-keys", message).at(params.span("metric")));
-        }
-        let walks = matches!(self.metric, Metric::P3Alpha(_) | Metric::Rp3Beta(..));
-        if walks && self.weighting != Weighting::None {
-            let message = "`weighting` has no meaning for random walks, which go by shares";
-            problems.push(Diagnostic::error("conflicting-keys", message).at(params.span("weighting")));
-        }
-        if self.shrinkage > 0.0 && self.metric != Metric::Cosine {
-            let message = "`shrinkage` has a meaning for `metric: cosine` only";
-            let hint = "use `support_shrinkage` with other metrics";
-            problems.push(Diagnostic::error("conflicting-keys", message).at(params.span("shrinkage")).hint(hint));
-        }
-    }
-
     fn similar_column(&self) -> Name {
         Name::quoted(format!("SIMILAR_{}", self.item.value.as_str()))
-    }
-}
-
-fn of(params: Params<'_>, problems: &mut Vec<Diagnostic>) -> Of {
-    let mut needed = |key: &str| {
-        params.column(key).unwrap_or_else(|| {
-            let message = format!("this similarity has no `{key}`");
-            problems.push(Diagnostic::error("missing-key", message).at(params.0.span.clone()));
-            ColumnName::new(Name::quoted(""), params.0.span.clone())
-        })
-    };
-    let blended = params.node("blend").map(|_| "blend");
-    if params.word("of").or(blended) != Some("blend") && params.node("input").is_none() {
-        needed("input");
-    }
-    match params.word("of").or(blended) {
-        Some("blend") => {
-            if params.node("blend").is_none() {
-                needed("blend");
-            }
-            Of::Blend(blend::parts(params))
-        }
-        Some("vectors") => Of::Vectors(needed("vector")),
-        Some("texts") => Of::Texts(texts(params, needed("text"))),
-        Some("tags") => Of::Tags(texts(params, needed("text"))),
-        _ => Of::Interactions { user: needed("user"), value: params.column("value") },
     }
 }
 
@@ -352,7 +195,7 @@ impl Of {
     fn word(&self) -> &'static str {
         match self {
             Self::Interactions { .. } => "interactions",
-            Self::Vectors(_) => "vectors",
+            Self::Vectors { .. } => "vectors",
             Self::Texts(_) => "texts",
             Self::Tags(_) => "tags",
             Self::Blend(_) => "blend",
@@ -360,43 +203,54 @@ impl Of {
     }
 }
 
-fn texts(params: Params<'_>, column: ColumnName) -> Texts {
-    let language = |node: &Node| match node.scalar() {
-        Some("french") => Some(Language::French),
-        Some("english") => Some(Language::English),
-        _ => None,
-    };
-    let languages = params.node("languages").map_or(&[] as &[Node], Node::items);
-    Texts {
-        column,
-        languages: languages.iter().filter_map(language).collect(),
-        min_df: params.count("min_df").unwrap_or(1),
-        max_df: params.number("max_df").unwrap_or(1.0),
+/// The components of a score, of interactions: the users of both items, and of each.
+const EXPLAINED_INTERACTIONS: [&str; 3] = ["COMMON_USERS", "USERS", "SIMILAR_USERS"];
+/// Of vectors: x·y, ‖x‖ and ‖y‖.
+const EXPLAINED_VECTORS: [&str; 3] = ["PRODUCT", "LENGTH", "SIMILAR_LENGTH"];
+/// Of texts: how many terms both have, the one that adds most, and what it adds.
+const EXPLAINED_TEXTS: [&str; 3] = ["COMMON_TERMS", "TERM", "TERM_SCORE"];
+/// Of tags: how often the term is in the text, how many texts have it, and its idf.
+const EXPLAINED_TAGS: [&str; 3] = ["OCCURRENCES", "TEXTS", "IDF"];
+
+impl Of {
+    /// The columns that `explain` adds.
+    fn explained(&self) -> Vec<Column> {
+        let all = |names: [&str; 3], types: [SqlType; 3]| {
+            names.iter().zip(types).map(|(name, sql_type)| made(&Name::quoted(*name), sql_type)).collect()
+        };
+        match self {
+            Self::Interactions { .. } => all(EXPLAINED_INTERACTIONS, [SqlType::INTEGER; 3]),
+            Self::Vectors { .. } => all(EXPLAINED_VECTORS, [SqlType::Float; 3]),
+            Self::Texts(_) => all(EXPLAINED_TEXTS, [SqlType::INTEGER, SqlType::TEXT, SqlType::Float]),
+            Self::Tags(_) => all(EXPLAINED_TAGS, [SqlType::INTEGER, SqlType::INTEGER, SqlType::Float]),
+            Self::Blend(parts) => blend::contributions(parts).map(|name| made(&name, SqlType::Float)).collect(),
+        }
     }
 }
 
-fn metric(params: Params<'_>) -> Metric {
-    let alpha = |default: f64| params.number("alpha").unwrap_or(default);
-    let beta = |default: f64| params.number("beta").unwrap_or(default);
-    match params.word("metric") {
-        Some("cooccurrence") => Metric::Cooccurrence,
-        Some("asymmetric") => Metric::Asymmetric(alpha(0.5)),
-        Some("jaccard") => Metric::Jaccard,
-        Some("dice") => Metric::Dice,
-        Some("tversky") => Metric::Tversky(alpha(1.0), beta(1.0)),
-        Some("lift") => Metric::Lift,
-        Some("mutual_information") => Metric::MutualInformation,
-        Some("lexicographers_mi") => Metric::LexicographersMi,
-        Some("inclusion") => Metric::Inclusion,
-        Some("llr") => Metric::Llr,
-        Some("tanimoto") => Metric::Tanimoto,
-        Some("pearson") => Metric::Pearson,
-        Some("p3alpha") => Metric::P3Alpha(alpha(1.0)),
-        Some("rp3beta") => Metric::Rp3Beta(alpha(1.0), beta(0.6)),
-        Some("inner_product") => Metric::InnerProduct,
-        Some("l2") => Metric::L2,
-        Some("l1") => Metric::L1,
-        _ => Metric::Cosine,
+/// Refuses a column that holds no vectors.
+fn vectors(scope: Scope<'_>, column: &ColumnName, dimensions: Option<usize>, problems: &mut Vec<Diagnostic>) {
+    let is_vector = |t| matches!(t, SqlType::Vector(VectorElement::Float | VectorElement::Int, _));
+    let fits = |t| is_vector(t) || t == SqlType::Array;
+    let Some(found) = scope.typed(column, "a VECTOR or an ARRAY", fits, problems) else { return };
+    let wrong = match (found.sql_type, dimensions) {
+        (SqlType::Array, None) => "is ARRAY: say with `dimensions` how many numbers each has".to_owned(),
+        (SqlType::Vector(_, length), Some(written)) if usize::from(length) != written => {
+            format!("is {}, and `dimensions` is {written}", found.sql_type)
+        }
+        _ => return,
+    };
+    let message = format!("`{}` {wrong}", column.value.lower());
+    problems.push(Diagnostic::error("wrong-column-type", message).at(column.span.clone()));
+}
+
+/// A column of vectors as a VECTOR.
+fn as_vector(column: &ColumnName, dimensions: Option<usize>, columns: &[Column]) -> String {
+    let name = column.value.sql();
+    let is_array = find(columns, &column.value).is_some_and(|found| found.sql_type == SqlType::Array);
+    match dimensions.filter(|_| is_array) {
+        Some(dimensions) => format!("{name}::vector(float, {dimensions})"),
+        None => name,
     }
 }
 
@@ -423,10 +277,7 @@ impl Form for Similarity {
                     scope.number(value, problems);
                 }
             }
-            Of::Vectors(vector) => {
-                let fits = |t| matches!(t, SqlType::Vector(VectorElement::Float | VectorElement::Int, _));
-                scope.typed(vector, "a VECTOR", fits, problems);
-            }
+            Of::Vectors { column, dimensions } => vectors(scope, column, *dimensions, problems),
             Of::Texts(texts) | Of::Tags(texts) => {
                 scope.text(&texts.column, problems);
             }
@@ -440,11 +291,8 @@ impl Form for Similarity {
             columns.push(made(&Name::quoted("SCORE"), SqlType::Float));
         }
         columns.push(made(&Name::quoted("RANK"), SqlType::INTEGER));
-        if let (true, Of::Blend(parts)) = (self.explain, &self.of) {
-            columns.extend(blend::contributions(parts).map(|name| made(&name, SqlType::Float)));
-        } else if self.explain {
-            let names = ["COMMON_USERS", "USERS", "SIMILAR_USERS"];
-            columns.extend(names.iter().map(|name| made(&Name::quoted(*name), SqlType::INTEGER)));
+        if self.explain {
+            columns.extend(self.of.explained());
         }
         distinct(&columns, &self.input, problems);
         columns
@@ -456,7 +304,7 @@ impl Form for Similarity {
         let mut figures = item.clone();
         match &self.of {
             Of::Interactions { user, value } => figures.extend(std::iter::once(user).chain(value).map(of)),
-            Of::Vectors(column) => figures.push(of(column)),
+            Of::Vectors { column, .. } => figures.push(of(column)),
             Of::Texts(texts) | Of::Tags(texts) => figures.push(of(&texts.column)),
             Of::Blend(_) => {
                 // Its query gives the result itself.
@@ -478,15 +326,23 @@ impl Form for Similarity {
                 (_, Some(part)) => format!("select 1 as one\nfrom {}\nwhere false", part.input.value.sql()),
             };
         }
+        let table = self.input.value.sql();
         let mut columns = vec![&self.item.value];
         match &self.of {
             Of::Blend(_) => {}
             Of::Interactions { user, value } => columns.extend(std::iter::once(user).chain(value).map(|c| &c.value)),
-            Of::Vectors(column) => columns.push(&column.value),
+            Of::Vectors { column, dimensions } => {
+                let vector = as_vector(column, *dimensions, inputs.first().copied().unwrap_or(&[]));
+                return format!("select {}, {vector} as {}\nfrom {table}", self.item.value.sql(), column.value.sql());
+            }
             Of::Texts(texts) | Of::Tags(texts) => columns.push(&texts.column.value),
         }
         columns.dedup();
-        format!("select {}\nfrom {}", list("", columns), self.input.value.sql())
+        format!("select {}\nfrom {table}", list("", columns))
+    }
+
+    fn is_query(&self) -> bool {
+        matches!(self.of, Of::Blend(_))
     }
 
     fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel> {
@@ -498,6 +354,25 @@ impl Form for Similarity {
             return same_rows(schemas);
         }
         Collect::boxed(schemas, move |rows, give| kernel::run(&similarity, rows)?.give(give))
+    }
+
+    fn sorted_by(&self) -> Option<Vec<Name>> {
+        match &self.of {
+            Of::Interactions { user, .. } => Some(vec![user.value.clone()]),
+            _ => None,
+        }
+    }
+
+    fn kernel_of_sorted(
+        &self,
+        schemas: Vec<SchemaRef>,
+        context: Context,
+        scratch: Arc<dyn Scratch>,
+    ) -> Box<dyn Kernel> {
+        match schemas.first() {
+            Some(schema) => Box::new(blocks::Blocks::new(self.clone(), schema, context, scratch)),
+            None => self.kernel(schemas, context),
+        }
     }
 
     fn sql(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {

@@ -255,6 +255,10 @@ impl Form for Split {
         self.cut.reads_now()
     }
 
+    fn is_query(&self) -> bool {
+        true
+    }
+
     fn kernel(&self, schemas: Vec<SchemaRef>, _: Context) -> Box<dyn Kernel> {
         same_rows(schemas)
     }

@@ -10,6 +10,7 @@ use crate::dialect::types::SqlType;
 use crate::name::Name;
 use crate::text::{Span, Spanned};
 
+use super::column::infinite;
 use super::param::{ColumnName, Instant};
 use super::scope::find;
 
@@ -35,6 +36,20 @@ pub(super) fn number(column: &ColumnName, columns: &[Column], drops: bool, condi
         Some(SqlType::Float) => refusing_nan(&value, &column.value.lower()),
         _ => value,
     }
+}
+
+/// The same of a column with which is calculated: infinite numbers are refused too.
+pub(super) fn finite(column: &ColumnName, columns: &[Column], drops: bool, conditions: &mut Vec<String>) -> String {
+    let value = number(column, columns, drops, conditions);
+    match find(columns, &column.value).map(|column| column.sql_type) {
+        Some(SqlType::Float) => refusing_infinite(&value, &column.value),
+        _ => value,
+    }
+}
+
+/// A FLOAT that is an error where it is infinite.
+pub(super) fn refusing_infinite(value: &str, name: &Name) -> String {
+    refusing(value, &format!("abs({value}) = 'inf'::float"), &infinite(name))
 }
 
 /// The condition that a FLOAT is NULL or a number.

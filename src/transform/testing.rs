@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt32Array,
 };
-use datafusion::arrow::compute::{concat_batches, take_record_batch};
+use datafusion::arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::arrow::util::display::array_value_to_string;
 
@@ -14,7 +14,7 @@ use crate::dialect::Column;
 use crate::dialect::types::SqlType;
 use crate::name::Name;
 use crate::text::SourceFile;
-use crate::transform::{Context, Outcome, Transform, TransformError};
+use crate::transform::{Context, Outcome, Scratch, ScratchFile, Transform, TransformError};
 use crate::yaml;
 
 /// "Now" in tests: 2026-11-01 00:00 UTC.
@@ -108,6 +108,54 @@ pub(super) fn run_shuffled(
         (batch.schema(), cut.map(slice).collect())
     };
     transform.run(inputs.iter().map(cut).collect(), Context { threads: 3, ..Context::at(NOW) })
+}
+
+/// Runs a transform on rows in the order that it asks for, in small batches.
+pub(super) fn run_sorted(
+    transform: &Transform,
+    input: &RecordBatch,
+    context: Context,
+) -> Result<Outcome, TransformError> {
+    let by = transform.sorted_by().expect("a kernel of sorted rows");
+    let order = Some(SortOptions { descending: false, nulls_first: false });
+    let column = |name: &Name| SortColumn {
+        values: input.column_by_name(name.as_str()).expect("a column").clone(),
+        options: order,
+    };
+    let rows = lexsort_to_indices(&by.iter().map(column).collect::<Vec<_>>(), None).expect("an order");
+    let sorted = take_record_batch(input, &rows).expect("rows of the batch");
+    let kernel = transform.kernel_of_sorted(vec![input.schema()], context, Arc::new(Shelf));
+    for at in (0..sorted.num_rows()).step_by(7) {
+        kernel.push(0, 0, sorted.slice(at, 7.min(sorted.num_rows() - at)))?;
+    }
+    let mut batches = Vec::new();
+    let finished = kernel.finish(&mut |batch| {
+        batches.push(batch);
+        Ok(())
+    })?;
+    Ok(Outcome { schema: finished.schema, batches, dropped: finished.dropped })
+}
+
+/// Files in memory.
+struct Shelf;
+
+impl Scratch for Shelf {
+    fn file(&self) -> std::io::Result<Box<dyn ScratchFile>> {
+        Ok(Box::new(Sheet(Vec::new())))
+    }
+}
+
+struct Sheet(Vec<u8>);
+
+impl ScratchFile for Sheet {
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.extend(bytes);
+        Ok(())
+    }
+
+    fn reader(&self) -> std::io::Result<Box<dyn std::io::Read + Send>> {
+        Ok(Box::new(std::io::Cursor::new(self.0.clone())))
+    }
 }
 
 /// All rows of a result in one batch.

@@ -107,65 +107,6 @@ fn scores_are_sums_over_known_items() {
     }
 }
 
-#[test]
-fn those_without_history_get_the_fallback() {
-    let known = table(vec![("u", int([1])), ("i", int([5]))]);
-    let model = table(vec![("i", int([6, 7])), ("similar_i", int([5, 5])), ("score", float([0.5, 0.9]))]);
-    let seen = table(vec![("u", int([2])), ("i", int([9]))]);
-    let users = table(vec![("u", int([3]))]);
-    let popular = table(vec![("i", int([5, 9, 8])), ("n", int([100, 50, 10]))]);
-    let yaml = "{input: t, user: u, item: i, model: m, top: 3, seen: s, users: all_users, fallback: {input: p, score: n}, explain: true}";
-    let outcome = result("recommend", yaml, &[known, model, seen, users, popular]);
-    let expected = [
-        "1 7 1 false 5",
-        "1 6 2 false 5",
-        "1 9 3 true ",
-        "2 5 1 true ",
-        "2 8 2 true ",
-        "3 5 1 true ",
-        "3 9 2 true ",
-        "3 8 3 true ",
-    ];
-    assert_eq!(rows(&outcome, &["u", "i", "rank", "fallback", "because_i"]), expected);
-}
-
-#[test]
-fn metrics_by_hand() {
-    // User 1: hits at places 1 and 3 of 3, truth of 3; user 2: recommended, no hit; user 3: in the truth only.
-    let lists =
-        table(vec![("u", int([1, 1, 1, 2, 4])), ("i", int([10, 11, 12, 10, 13])), ("rank", int([1, 2, 3, 1, 1]))]);
-    let truth = table(vec![("u", int([1, 1, 1, 2, 3])), ("i", int([10, 12, 14, 99, 10]))]);
-    let train = table(vec![("u", int([5, 6, 7, 8])), ("i", int([10, 10, 11, 77]))]);
-    let outcome = result("evaluate", "{input: r, truth: t, train: h, user: u, item: i, k: 3}", &[lists, truth, train]);
-    let values: BTreeMap<String, f64> =
-        rows(&outcome, &["metric"]).into_iter().zip(column(&outcome, "value")).collect();
-    let ideal = 1.0 + 1.0 / 3.0_f64.log2() + 0.5;
-    let expected = [
-        ("precision", 2.0 / 9.0),
-        ("recall", 2.0 / 9.0),
-        ("recall_capped", 2.0 / 9.0),
-        ("ndcg", 1.5 / ideal / 3.0),
-        ("map", (1.0 + 2.0 / 3.0) / 9.0),
-        ("map_at_k", (1.0 + 2.0 / 3.0) / 9.0),
-        ("map_by_k", (1.0 + 2.0 / 3.0) / 9.0),
-        ("mrr", 1.0 / 3.0),
-        ("hit_rate", 1.0 / 3.0),
-        ("users", 3.0),
-        // Item 10 twice, 11, 12 and 13 once of five.
-        ("distributional_coverage", 0.4 * 2.5_f64.log2() + 0.6 * 5.0_f64.log2()),
-        ("catalog_coverage", 2.0 / 3.0),
-        ("novelty", (2.0 * 1.0 + 2.0) / 3.0),
-        ("inverse_user_frequency", ((1.0 + 2.0 + 2.0) / 3.0 + 1.0 + 2.0) / 3.0),
-        ("popularity", (1.0 + 2.0 + 0.0) / 3.0),
-        // Only item 12 surprises: nobody had it, and it is at the last of three places.
-        ("serendipity", (1.0 / 3.0) / 3.0 / 3.0),
-    ];
-    for (name, value) in expected {
-        assert_close(&[values[name]], &[value]);
-    }
-    assert_eq!(values.len(), expected.len());
-}
-
 /// Rows sorted by a column and given to a kernel part by part make the same result as all rows at once.
 #[test]
 fn parts_put_together_are_the_whole() {
@@ -205,4 +146,30 @@ fn parts_put_together_are_the_whole() {
     }
     let global = "{input: t, partition_by: u, score: [{column: x, normalize: minmax, scope: global}]}";
     assert_eq!(parse("rank", global).ok().and_then(|rank| rank.parts()), None);
+}
+
+/// One user, one partition, one list of very many rows; only what is asked for takes its time.
+#[test]
+fn one_user_with_very_many_events() {
+    let count = if cfg!(debug_assertions) { 200_000 } else { 1_000_000 };
+    let events = table(vec![
+        ("u", int((0..count).map(|_| 7))),
+        ("i", int((0..count).map(|row| row % 100))),
+        ("__pipe_value", float((0..count).map(|row| (row / 100 % 4) as f64 * 0.25))),
+        ("at", times((0..count).map(|row| Some(NOW - row % 3 * DAY)))),
+        ("row", int(0..count)),
+        ("score", float((0..count).map(|row| (row * 7919 % count) as f64))),
+    ]);
+    let of = |kind: &str, yaml: &str| run(&made(kind, yaml), std::slice::from_ref(&events)).expect("a result");
+    let liked = of("affinity", "{input: t, user: u, item: i, time: at, normalize: l1, top: 3}");
+    assert_eq!(rows(&liked, &["u", "i", "events"]), ["7 0", "7 1", "7 2"].map(|row| format!("{row} {}", count / 100)));
+    assert_close(&column(&liked, "affinity"), &[0.01; 3]);
+    let alike = of("similarity", "{input: t, user: u, item: i, top: 1}");
+    assert_eq!((rows(&alike, &["i"]).len(), &*rows(&alike, &["i", "similar_i", "score"])[1]), (100, "1 0 1.0"));
+    let capped = "{input: t, partition_by: u, score: score, caps: [{by: i, max: 2}, {by: at, max: 2, window: 3}]}";
+    assert_eq!(rows(&of("rank", capped), &["row"]).len(), 200);
+    let spread = of("rank", "{input: t, partition_by: u, score: score, top: 1000, caps: {by: at, max: 1, window: 2}}");
+    assert_eq!(rows(&spread, &["row"]).len(), 1000);
+    let first = of("rank", "{input: t, partition_by: u, score: [{column: score, normalize: minmax}], top: 2}");
+    assert_close(&column(&first, "score"), &[1.0, (count - 2) as f64 / (count - 1) as f64]);
 }

@@ -26,7 +26,7 @@ use crate::text::Spanned;
 use crate::yaml::Node;
 use crate::yaml::shape::{Key, Record, Shape};
 
-use super::column::{OnNan, field, float_column, made, outcome};
+use super::column::{OnNan, field, finite, float_column, keyed_numbers, made, outcome};
 use super::keys::encode;
 use super::param::{COLUMN, COUNT, ColumnName, ON_NAN, Params, TABLE};
 use super::scope::{Scope, distinct};
@@ -92,9 +92,14 @@ impl Train {
         let items = encode(&[table.column(&self.item.value)], table.len())?;
         let mut nan = vec![false; table.len()];
         let values = match &self.value {
-            Some(value) => table.numbers(&value.value, OnNan::of(self.drop_nan, &mut nan))?,
+            Some(value) => {
+                let keys = table.columns([&self.user.value, &self.item.value]);
+                let on_nan = OnNan::of(self.drop_nan, &mut nan);
+                keyed_numbers(&table.column(&value.value), &keys, &value.value, on_nan)?
+            }
             None => vec![1.0; table.len()],
         };
+        finite(&values, self.value.as_ref().map_or(&self.item.value, |value| &value.value))?;
         let known = |row: &usize| {
             let id = |keys: &super::keys::Keys| !keys.has_null[keys.codes[*row] as usize];
             id(&users) && id(&items) && !nan[*row] && !values[*row].is_nan()

@@ -4,6 +4,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, FixedSizeListBuilder, Float32Builder, Float64Builder, Int64Array, ListBuilder, RecordBatch, StringArray,
+};
+use parquet::arrow::ArrowWriter;
 
 use crate::project::Project;
 
@@ -153,4 +159,74 @@ fn parameters_are_templates_and_their_sql_is_literal_safe() {
     assert!(ran.out.contains("program_id = 'p1'") && ran.out.contains("<= 1"), "{}", ran.out);
     let ran = project.pipe("run week --quiet");
     assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+/// A Parquet file of three items whose vectors are lists.
+fn write_lists(project: &Project, third: &[f64]) {
+    let mut single = ListBuilder::new(Float32Builder::new());
+    let mut double = FixedSizeListBuilder::new(Float64Builder::new(), 2);
+    for numbers in [&[3.0, 4.0], &[0.0, 2.0], third] {
+        numbers.iter().for_each(|number| single.values().append_value(*number as f32));
+        single.append(true);
+        double.values().append_slice(&[numbers[0], numbers[1]]);
+        double.append(true);
+    }
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(Int64Array::from(vec![1, 2, 3]))),
+        ("v", Arc::new(single.finish())),
+        ("w", Arc::new(double.finish())),
+        ("a", Arc::new(StringArray::from(vec!["[3,4]", "[0,2]", "[1,0]"]))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    fs::create_dir_all(project.path("data/raw")).unwrap();
+    let file = fs::File::create(project.path("data/raw/items.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn lists_in_parquet_are_vectors_and_arrays() {
+    let contract = |v: &str| {
+        format!(
+            "schema: raw\ntables:\n  items:\n    columns: {{id: number, v: {v}, w: \"vector(float, 2)\", a: array}}\n"
+        )
+    };
+    let step = |name: &str, vector: &str| {
+        format!(
+            "  {name}:\n    publish: ml.{name}\n    similarity: {{input: raw.items, of: vectors, item: id, vector: {vector}, top: 1}}\n"
+        )
+    };
+    let steps = [step("of_v", "v, dimensions: 2"), step("of_w", "w"), step("of_a", "a, dimensions: 2")].concat();
+    let project = Project::new().file("schemas/raw.yaml", &contract("\"vector(float, 2)\"")).job("week", &steps);
+    let expected = ["1|2|0.8|1", "2|1|0.8|1", "3|1|0.6|1"];
+    for v in ["\"vector(float, 2)\"", "array", "variant"] {
+        project.write("schemas/raw.yaml", &contract(v));
+        if v == "variant" {
+            project.write(
+                "pipelines/week.yaml",
+                "job: week\nsteps:\n  of_v: {publish: ml.of_v, sql: \"select v[1]::int as n from raw.items\"}\n",
+            );
+        }
+        write_lists(&project, &[1.0, 0.0]);
+        let ran = project.pipe("run week --quiet --full-refresh");
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        if v == "variant" {
+            assert_eq!(project.rows("ml.of_v"), ["0", "2", "4"]);
+            continue;
+        }
+        for table in ["ml.of_v", "ml.of_w", "ml.of_a"] {
+            assert_eq!(project.rows(table), expected, "{table} of {v}");
+        }
+    }
+    project.write("pipelines/week.yaml", &format!("job: week\nsteps:\n{}", step("of_v", "v")));
+    let ran = project.pipe("validate week");
+    assert!(ran.code == 2 && ran.err.contains("wrong-column-type"), "{}", ran.err);
+    project.write("schemas/raw.yaml", &contract("array"));
+    let ran = project.pipe("validate week");
+    assert!(ran.code == 2 && ran.err.contains("say with `dimensions` how many numbers each has"), "{}", ran.err);
+    project.write("schemas/raw.yaml", &contract("\"vector(float, 2)\""));
+    write_lists(&project, &[1.0, 0.0, 5.0]);
+    let ran = project.pipe("run week --quiet");
+    assert_eq!(ran.code, 1, "a list of another length is refused: {}", ran.err);
 }

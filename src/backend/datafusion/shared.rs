@@ -1,10 +1,10 @@
-//! Results that are computed once and held for several readers: as batches in memory while they fit, and the rest in a
-//! spill file.
+//! What does not fit in memory: results that are computed once and held for several readers, as batches in memory while
+//! they fit and the rest in a spill file, and the files of transforms.
 
 use std::fs::File;
 use std::future::ready;
-use std::io::{BufReader, BufWriter};
-use std::sync::Arc;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
@@ -15,6 +15,7 @@ use datafusion::common::DataFusionError;
 use datafusion::datasource::{TableProvider, TableType};
 use datafusion::execution::SpillFile;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
@@ -26,6 +27,7 @@ use super::execute::Streams;
 use super::{Limits, failed};
 use crate::backend::{BackendError, Rows};
 use crate::dialect::cast::exactly;
+use crate::transform::{Scratch, ScratchFile};
 
 /// The rows of a step.
 pub(super) struct Shared {
@@ -211,4 +213,31 @@ fn path_of(file: &dyn SpillFile) -> Result<&std::path::Path, DataFusionError> {
 
 fn open(file: &dyn SpillFile) -> Result<StreamReader<BufReader<File>>, DataFusionError> {
     Ok(StreamReader::try_new(BufReader::new(File::open(path_of(file)?)?), None)?)
+}
+
+/// Files for what kernels cannot hold.
+pub(super) struct Spills(pub(super) Arc<RuntimeEnv>);
+
+struct Spill {
+    file: Arc<dyn SpillFile>,
+    writer: Mutex<BufWriter<File>>,
+}
+
+impl Scratch for Spills {
+    fn file(&self) -> io::Result<Box<dyn ScratchFile>> {
+        let file = self.0.disk_manager.create_tmp_file("a transform").map_err(io::Error::other)?;
+        let writer = File::options().write(true).open(path_of(&*file).map_err(io::Error::other)?)?;
+        Ok(Box::new(Spill { file, writer: Mutex::new(BufWriter::new(writer)) }))
+    }
+}
+
+impl ScratchFile for Spill {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).write_all(bytes)
+    }
+
+    fn reader(&self) -> io::Result<Box<dyn Read + Send>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).flush()?;
+        Ok(Box::new(File::open(path_of(&*self.file).map_err(io::Error::other)?)?))
+    }
 }

@@ -8,7 +8,6 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::partition;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, SortExpr};
 use datafusion::prelude::Column as ColumnName;
@@ -17,8 +16,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::execute::{Streams, panicked};
+use super::shared::Spills;
 use super::{Embedded, failed};
-use crate::backend::{BackendError, Built, Keep, Remedy};
+use crate::backend::{BackendError, Built, Keep, Remedy, Rows};
 use crate::name::Name;
 use crate::opaque::Opaque;
 use crate::plan::{PlannedStep, PlannedTransform, StepId};
@@ -37,6 +37,10 @@ impl Embedded {
         work: &PlannedTransform,
         keep: &Keep,
     ) -> Result<Built, BackendError> {
+        if let Some(query) = work.queries.first().filter(|_| work.transform.is_query()) {
+            let plan = self.with_rows(&query.plan).await?;
+            return self.keep(step, self.streams(&plan).await?, keep).await;
+        }
         let context =
             Context { now: work.now, threads: self.limits.threads.max(1), memory: self.limits.memory, newest: None };
         let memory = MemoryConsumer::new(format!("step {}", step.id)).register(&self.state.runtime_env().memory_pool);
@@ -49,7 +53,10 @@ impl Embedded {
                 room.memory.free();
                 // The sort has what is left: parts, their kernels and their results take this.
                 room.memory.grow(self.limits.memory / 4);
-                return self.build_parts(step, work, keep, context, room).await;
+                return match work.transform.sorted_by() {
+                    Some(by) => self.build_sorted(step, work, keep, context, (room, by)).await,
+                    None => self.build_parts(step, work, keep, context, room).await,
+                };
             }
         }
         let built = self.keep(step, of_kernel(kernel, &step.id), keep).await;
@@ -89,6 +96,48 @@ impl Embedded {
         Ok(true)
     }
 
+    /// The result of a transform whose rows do not fit, from a kernel that takes them in order.
+    async fn build_sorted(
+        &self,
+        step: &PlannedStep,
+        work: &PlannedTransform,
+        keep: &Keep,
+        context: Context,
+        (room, by): (Arc<Room>, Vec<Name>),
+    ) -> Result<Built, BackendError> {
+        let schemas = work.queries.iter().map(|query| Arc::clone(query.plan.schema().inner())).collect();
+        let scratch = Arc::new(Spills(self.state.runtime_env().clone()));
+        let kernel: Arc<dyn Kernel> = work.transform.kernel_of_sorted(schemas, context, scratch).into();
+        for (input, query) in work.queries.iter().enumerate() {
+            let plan = self.with_rows(&query.plan).await?;
+            let mut rows = match input {
+                0 => self.in_order(&plan, &by).await?.ok_or_else(|| too_large(work))?,
+                _ => self.streams(&plan).await?.into_rows(),
+            };
+            while let Some(batch) = rows.next().await {
+                let (kernel, batch) = (Arc::clone(&kernel), batch?);
+                let pushed = tokio::task::spawn_blocking(move || kernel.push(0, input, batch).map_err(of_transform));
+                pushed.await.map_err(|_| panicked())??;
+            }
+        }
+        let built = self.keep(step, of_kernel(kernel, &step.id), keep).await;
+        drop(room);
+        built
+    }
+
+    /// The rows of a plan in ascending order of columns, NULL last; none where the engine's order of them is not that of
+    /// kernels.
+    async fn in_order(&self, plan: &Opaque<LogicalPlan>, by: &[Name]) -> Result<Option<Rows>, BackendError> {
+        if !can_sort(plan, by) {
+            return Ok(None);
+        }
+        let by = by.iter().map(|name| SortExpr::new(column(name), true, false));
+        let sorted = LogicalPlanBuilder::from(LogicalPlan::clone(plan)).sort(by).and_then(LogicalPlanBuilder::build);
+        let mut sorted = self.partitions(&Opaque::new(sorted.map_err(failed)?)).await?;
+        let rows = sorted.pop().filter(|_| sorted.is_empty());
+        Ok(rows.map(|rows| rows.map(|batch| batch.map_err(failed)).boxed()))
+    }
+
     /// The result of a transform whose rows do not fit, part by part.
     async fn build_parts(
         &self,
@@ -98,13 +147,8 @@ impl Embedded {
         mut context: Context,
         room: Arc<Room>,
     ) -> Result<Built, BackendError> {
-        let too_large = || {
-            let kind = work.transform.kind();
-            let message = format!("the rows of this `{kind}` do not fit in the run's memory; raise `--memory-limit`");
-            BackendError::new(Remedy::Resources, message)
-        };
-        let main = work.queries.first().ok_or_else(too_large)?;
-        let parts = work.transform.parts().filter(|parts| can_sort(&main.plan, parts)).ok_or_else(too_large)?;
+        let main = work.queries.first().ok_or_else(|| too_large(work))?;
+        let parts = work.transform.parts().ok_or_else(|| too_large(work))?;
         let plan = self.with_rows(&main.plan).await?;
         if let Some(time) = &parts.newest {
             context.newest = self.newest(&plan, time).await?;
@@ -114,10 +158,7 @@ impl Embedded {
             let plan = self.with_rows(&query.plan).await?;
             others.push(super::execute::collect(self.streams(&plan).await?).await?);
         }
-        let by = parts.by.iter().map(|name| SortExpr::new(column(name), true, false));
-        let sorted = LogicalPlanBuilder::from(LogicalPlan::clone(&plan)).sort(by).and_then(LogicalPlanBuilder::build);
-        let mut sorted = self.partitions(&Opaque::new(sorted.map_err(failed)?)).await?;
-        let rows = sorted.pop().filter(|_| sorted.is_empty()).ok_or_else(too_large)?;
+        let rows = self.in_order(&plan, &parts.by).await?.ok_or_else(|| too_large(work))?;
         let limit = self.limits.memory / PART;
         let work =
             SortedParts { work: work.clone(), context, parts, others, limit, step: step.id.clone(), _room: room };
@@ -145,16 +186,22 @@ impl Embedded {
     }
 }
 
+fn too_large(work: &PlannedTransform) -> BackendError {
+    let kind = work.transform.kind();
+    let message = format!("the rows of this `{kind}` do not fit in the run's memory; raise `--memory-limit`");
+    BackendError::new(Remedy::Resources, message)
+}
+
 fn column(name: &Name) -> datafusion::logical_expr::Expr {
     datafusion::logical_expr::Expr::Column(ColumnName::from_name(name.as_str()))
 }
 
 /// Whether the engine's order of these columns puts rows together that a kernel takes as one group: 0.0 and -0.0 are
 /// one number and sorted apart.
-fn can_sort(plan: &LogicalPlan, parts: &Parts) -> bool {
+fn can_sort(plan: &LogicalPlan, by: &[Name]) -> bool {
     let of =
         |name: &Name| plan.schema().field_with_unqualified_name(name.as_str()).map(|field| field.data_type().clone());
-    parts.by.iter().all(|name| of(name).is_ok_and(|data_type| !data_type.is_floating() && data_type != DataType::Null))
+    by.iter().all(|name| of(name).is_ok_and(|data_type| !data_type.is_floating() && data_type != DataType::Null))
 }
 
 /// What of the run's memory a kernel and its rows take.
@@ -222,11 +269,11 @@ struct SortedParts {
 }
 
 impl SortedParts {
-    async fn run(self, mut rows: SendableRecordBatchStream, sender: &Sender) -> Result<(), BackendError> {
+    async fn run(self, mut rows: Rows, sender: &Sender) -> Result<(), BackendError> {
         let this = Arc::new(self);
         let (mut waiting, mut bytes, mut any) = (Vec::new(), 0, false);
         while let Some(batch) = rows.next().await {
-            let batch = batch.map_err(failed)?;
+            let batch = batch?;
             bytes += batch.get_array_memory_size();
             let last_group = if bytes >= this.limit { this.last_group(&batch)? } else { 0 };
             if last_group > 0 {

@@ -18,7 +18,29 @@ use datafusion::common::{Result, exec_err};
 use super::array::texts;
 use super::text::Kind;
 use super::{number, print, write};
+use crate::dialect::cast::settled;
 use crate::dialect::types::{self, SqlType};
+
+/// The canonical texts of a column of lists of SQL values of one type, as ARRAYs; null where the list is.
+pub fn lists_to_texts(array: &ArrayRef) -> Result<StringArray> {
+    let (DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)) = array.data_type()
+    else {
+        return exec_err!("a value of type {} is no list", array.data_type());
+    };
+    let lists = cast(array, &DataType::LargeList(item.clone()))?;
+    let lists = lists.as_list::<i64>();
+    let texts = to_texts(&settled(lists.values())?)?;
+    let offsets = lists.value_offsets();
+    Ok(each(array, |row, out| {
+        out.push('[');
+        for at in offsets[row]..offsets[row + 1] {
+            let at = usize::try_from(at).unwrap_or(usize::MAX);
+            out.push_str(if offsets[row] as usize == at { "" } else { "," });
+            out.push_str(if texts.is_null(at) { "null" } else { texts.value(at) });
+        }
+        out.push(']');
+    }))
+}
 
 /// The canonical texts of a column of SQL values of any type; null where the value is.
 pub fn to_texts(array: &ArrayRef) -> Result<StringArray> {

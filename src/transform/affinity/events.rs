@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use rayon::prelude::*;
 
 use crate::name::Name;
-use crate::transform::column::{NO_TIME, OnNan, Table};
+use crate::transform::column::{NO_TIME, OnNan, Table, finite, keyed_numbers};
 use crate::transform::keys::{Interner, Keys, merged};
 use crate::transform::param::{ColumnName, Instant};
 use crate::transform::{Context, Finished, Give, Rows, TransformError};
@@ -91,11 +91,16 @@ impl Kernel {
         let table = Table { batch };
         part.keys(&self.affinity, &table)?;
         let mut nan = Vec::new();
-        let mut weights = table.numbers(&query::value_column(), OnNan::of(self.affinity.drop_nan, &mut nan))?;
+        let on_nan = OnNan::of(self.affinity.drop_nan, &mut nan);
+        let keys = self.affinity.user.iter().chain(&self.affinity.item).chain(&self.affinity.time);
+        let keys = table.columns(keys.map(|name| &name.value));
+        let values = table.column(&query::value_column());
+        let mut weights = keyed_numbers(&values, &keys, &query::told_value(), on_nan)?;
         part.nan += nan.iter().filter(|nan| **nan).count() as u64;
         if let Some(most) = self.affinity.per_event {
             weights.iter_mut().filter(|weight| **weight > most).for_each(|weight| *weight = most);
         }
+        finite(&weights, &query::told_value())?;
         part.weights.extend(weights);
         if let Some(time) = &self.affinity.time {
             part.times.extend(table.times(&time.value)?);
@@ -200,6 +205,7 @@ impl Kernel {
         part.keys(&self.affinity, table)?;
         let on_nan = &mut Vec::new();
         part.weights = table.numbers(&affinity_column(), OnNan::of(self.affinity.drop_nan, on_nan))?;
+        finite(&part.weights, &affinity_column())?;
         part.times = table.times(&Name::quoted("LAST_AT"))?;
         let events = table.numbers(&Name::quoted("EVENTS"), OnNan::Error)?;
         #[expect(clippy::cast_possible_truncation, reason = "counts of events")]

@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 use rayon::prelude::*;
 
 use crate::name::Name;
-use crate::transform::column::{NO_TIME, OnNan, Table, batch, field, float_column, in_order};
+use crate::transform::column::{NO_TIME, OnNan, Table, batch, field, finite, float_column, in_order};
 use crate::transform::keys::{Groups, Keys, encode_parts};
 use crate::transform::param::SECOND;
 use crate::transform::{Finished, Give, TransformError};
@@ -234,8 +234,13 @@ impl Lists<'_> {
                 Normalize::None => pair.affinity,
                 Normalize::Lift { smoothing } => {
                     let p = self.shares[pair.item as usize];
-                    // Where the population has nothing of an item, nobody has more of it than others.
-                    if p == 0.0 { 0.0 } else { (pair.affinity + smoothing * p) / (shift + smoothing) / p }
+                    // Where the population has nothing of an item, nobody has more of it than others; and what adds up
+                    // to nothing has no shares.
+                    if p == 0.0 || shift + smoothing == 0.0 {
+                        0.0
+                    } else {
+                        (pair.affinity + smoothing * p) / (shift + smoothing) / p
+                    }
                 }
                 _ if scale == 0.0 => 0.0,
                 _ => (pair.affinity - shift) / scale + 0.0,
@@ -379,6 +384,7 @@ impl<'a> Links<'a> {
             Some(name) => table.numbers(&name.value, OnNan::of(drop_nan, &mut nan))?,
             None => vec![1.0; table.len()],
         };
+        finite(&strengths, propagate.strength.as_ref().map_or(&propagate.to.value, |name| &name.value))?;
         let (places, theirs) = keys.codes.split_at(items.len());
         let known = |row: usize| {
             let present = !attributes.has_null[attributes.codes[row] as usize] && !keys.has_null[theirs[row] as usize];

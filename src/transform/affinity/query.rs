@@ -6,14 +6,20 @@ use crate::name::Name;
 use crate::transform::Form;
 use crate::transform::param::{ColumnName, Instant, Params};
 use crate::transform::sql::{
-    Steps, float, instant, list, names, no_form, not_nan, number, partition_by, refusing_nan, where_all, written,
+    Steps, finite, float, instant, list, names, no_form, not_nan, partition_by, refusing_infinite, refusing_nan,
+    where_all, written,
 };
 
-use super::{Affinity, Aggregate, Future, Normalize, Share, Weighting};
+use super::{Affinity, Aggregate, Future, Normalize, Share, Weighting, affinity_column};
 
 /// The column with the weight of an event.
 pub(super) fn value_column() -> Name {
     Name::quoted("__PIPE_VALUE")
+}
+
+/// What that column is called where something is wrong with it: as the author's key.
+pub(super) fn told_value() -> Name {
+    Name::unquoted("value")
 }
 
 /// The query of one input.
@@ -39,17 +45,13 @@ pub(super) fn input(affinity: &Affinity, at: usize) -> String {
     format!("select {}\nfrom {table}", list("", once))
 }
 
-/// The condition that a row of the earlier result was made with the same parameters.
-fn same_parameters(affinity: &Affinity) -> String {
-    format!("PARAMETERS = '{}'", affinity.digest())
-}
-
-/// The conditions that a row of the earlier result is whole and was made with the same parameters.
+/// The conditions that a row of the earlier result was made with the same parameters and lacks nothing that this
+/// transform always gives; any other row counts for nothing, its `AS_OF` neither.
 fn whole_rows(affinity: &Affinity) -> Vec<String> {
     let keys = names(&affinity.user).chain(names(&affinity.item)).map(Name::sql);
     let figures = ["AFFINITY", "EVENTS", "LAST_AT", "AS_OF"].map(str::to_owned);
     let present = keys.chain(figures).map(|name| format!("{name} is not null"));
-    std::iter::once(same_parameters(affinity)).chain(present).collect()
+    std::iter::once(format!("PARAMETERS = '{}'", affinity.digest())).chain(present).collect()
 }
 
 /// Events with their weight. Of an input whose earlier result is known, only what came after that result.
@@ -74,8 +76,8 @@ fn events(affinity: &Affinity) -> String {
     });
     let mut conditions: Vec<String> = affinity.qualify.iter().map(written).collect();
     if let (Some(previous), Some(time)) = (&affinity.previous, &affinity.time) {
-        let (table, same) = (previous.value.sql(), same_parameters(affinity));
-        let known = format!("(select max(AS_OF) from {table} where {same})");
+        let (table, whole) = (previous.value.sql(), where_all(&whole_rows(affinity)));
+        let known = format!("(select max(AS_OF) from {table}{whole})");
         conditions.push(format!("coalesce({}::timestamp_ntz > {known}::timestamp_ntz, true)", time.value.sql()));
     }
     let filter = where_all(&conditions);
@@ -101,10 +103,10 @@ fn as_of(affinity: &Affinity, time: &ColumnName) -> String {
     match (affinity.as_of, &affinity.previous) {
         (Instant::Latest, Some(previous)) => format!(
             "(select max(at) from (select {}::timestamp_ntz as at from PIPE__events union all \
-             select AS_OF::timestamp_ntz from {} where {}) instants)",
+             select AS_OF::timestamp_ntz from {}{}) instants)",
             time.value.sql(),
             previous.value.sql(),
-            same_parameters(affinity)
+            where_all(&whole_rows(affinity))
         ),
         (as_of, _) => instant(as_of, &time.value, "PIPE__events"),
     }
@@ -129,10 +131,10 @@ fn decayed(affinity: &Affinity, steps: &mut Steps, pair: &str) -> String {
         conditions.push(not_nan(&value));
         value
     } else {
-        refusing_nan(&value, &value_column().lower())
+        refusing_nan(&value, &told_value().lower())
     };
-    let mut weight =
-        affinity.per_event.map_or_else(|| weight.clone(), |most| format!("least({weight}, {})", float(most)));
+    let weight = affinity.per_event.map_or_else(|| weight.clone(), |most| format!("least({weight}, {})", float(most)));
+    let mut weight = refusing_infinite(&weight, &told_value());
     let (mut at, mut origin) = (String::new(), String::new());
     if let Some(time) = &affinity.time {
         let column = format!("{}::timestamp_ntz", time.value.sql());
@@ -147,14 +149,22 @@ fn decayed(affinity: &Affinity, steps: &mut Steps, pair: &str) -> String {
     let mut select = format!("select {pair}, {weight} as w, 1 as n{at}\nfrom {events}{}", where_all(&conditions));
     if let Some(previous) = &affinity.previous {
         // What was liked before has aged since it was counted; counts do not age.
+        let mut whole = whole_rows(affinity);
+        let value = if affinity.drop_nan {
+            whole.push(not_nan("AFFINITY::float"));
+            "AFFINITY::float".to_owned()
+        } else {
+            refusing_nan("AFFINITY::float", "affinity")
+        };
+        let value = refusing_infinite(&value, &affinity_column());
         let before = match affinity.aggregate {
-            Aggregate::Count => "AFFINITY::float".to_owned(),
-            _ => aged(affinity, "AFFINITY::float", "AS_OF::timestamp_ntz", &origin),
+            Aggregate::Count => value,
+            _ => aged(affinity, &value, "AS_OF::timestamp_ntz", &origin),
         };
         select += &format!(
             "\nunion all\nselect {pair}, {before} as w, EVENTS as n, LAST_AT::timestamp_ntz as happened_at\nfrom {}{}",
             previous.value.sql(),
-            where_all(&whole_rows(affinity))
+            where_all(&whole)
         );
     }
     let decayed = steps.push("decayed", select);
@@ -228,7 +238,7 @@ fn weighed(affinity: &Affinity, inputs: &[&[Column]], steps: &mut Steps, from: S
     let mut present: Vec<String> = names(&propagate.item).map(|name| format!("{} is not null", name.sql())).collect();
     let theirs = inputs.get(1).copied().unwrap_or(&[]);
     let strength = propagate.strength.as_ref();
-    let strength = strength.map_or_else(|| float(1.0), |name| number(name, theirs, affinity.drop_nan, &mut present));
+    let strength = strength.map_or_else(|| float(1.0), |name| finite(name, theirs, affinity.drop_nan, &mut present));
     let (item, to) = (list("", names(&propagate.item)), propagate.to.value.sql());
     present.push(format!("{to} is not null and {strength} is not null"));
     let select =
@@ -286,7 +296,8 @@ fn last(affinity: &Affinity, mut steps: Steps, from: &str, key: &[Name]) -> Stri
             let share = format!("coalesce(sum(x) over (partition by {item}) / nullif(sum(x) over (), 0), 0::float)");
             from = steps.push("shares", format!("select *, {share} as p\nfrom {from}"));
             let m = float(smoothing);
-            format!("iff(p = 0, 0::float, (x + {m} * p) / nullif(sum(x) {over} + {m}, 0) / nullif(p, 0))")
+            let mass = format!("(sum(x) {over} + {m})");
+            format!("iff(p = 0 or {mass} = 0, 0::float, (x + {m} * p) / nullif({mass}, 0) / nullif(p, 0))")
         }
     };
     let columns = list("", names(&affinity.user).chain(key));

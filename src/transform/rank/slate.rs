@@ -1,4 +1,4 @@
-//! The list of one partition: de-duplication, then by score, or row by row under quotas, caps and diversity. It works on
+//! The list of one partition: de-duplication, then by score, or row by row for variety under quotas and caps. It works on
 //! rows that are already in the order of their scores.
 
 use std::collections::{HashMap, HashSet};
@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use crate::transform::keys::Keys;
 
 use super::diversity::{Chooser, Variety};
+use super::walk::walk;
 
 /// The rules that a list obeys, with what they need to know of each row.
 pub(super) struct Rules<'a> {
@@ -32,7 +33,8 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    fn code(&self, row: u32) -> Option<u32> {
+    /// The code of a row; none where it is free.
+    pub(super) fn code(&self, row: u32) -> Option<u32> {
         let code = self.keys.codes[row as usize];
         (!self.keys.has_null[code as usize]).then_some(code)
     }
@@ -65,23 +67,27 @@ impl Rules<'_> {
 
     /// Chooses greedily from a partition's rows.
     pub(super) fn choose(&self, partition: u32, rows: &[u32], scores: &[f64]) -> Chosen {
-        let pool = self.variety.as_ref().map_or(rows.len(), |(_, pool)| (*pool).max(self.top).min(rows.len()));
+        let Some((variety, pool)) = &self.variety else {
+            let order = walk(self, rows);
+            return Chosen { relevance: vec![f64::NAN; order.len()], order };
+        };
+        let pool = (*pool).max(self.top).min(rows.len());
         let (rows, scores) = (&rows[..pool], &scores[..pool]);
-        let chooser = self.variety.as_ref().map(|(variety, _)| variety.chooser(partition, rows, scores));
+        let chooser = variety.chooser(partition, rows, scores);
         let mut slate = Slate { rules: self, rows, chooser, left: (0..pool).collect(), order: Vec::new() };
         while slate.order.len() < self.top {
             let Some(at) = slate.next() else { break };
             slate.take(at);
         }
-        let relevance = slate.order.iter().map(|at| slate.chooser.as_ref().map_or(f64::NAN, |c| c.relevance(*at)));
-        Chosen { relevance: relevance.collect(), order: slate.order }
+        let relevance = slate.order.iter().map(|at| slate.chooser.relevance(*at)).collect();
+        Chosen { relevance, order: slate.order }
     }
 }
 
 struct Slate<'a> {
     rules: &'a Rules<'a>,
     rows: &'a [u32],
-    chooser: Option<Chooser<'a>>,
+    chooser: Chooser<'a>,
     left: Vec<usize>,
     order: Vec<usize>,
 }
@@ -98,11 +104,9 @@ impl Slate<'_> {
             let fits = self.rules.caps.iter().zip(&recent).all(|(cap, full)| free(cap, full, row));
             fits && (owed.is_empty() || owed.iter().any(|quota| self.rules.quotas[*quota].0[row as usize]))
         };
-        let mut eligible = self.left.iter().filter(may);
-        let Some(chooser) = &self.chooser else { return eligible.next().copied() };
         let mut best: Option<(f64, usize)> = None;
-        for at in eligible {
-            let value = chooser.value(*at);
+        for at in self.left.iter().filter(may) {
+            let value = self.chooser.value(*at);
             if best.is_none_or(|(top, _)| value > top) {
                 best = Some((value, *at));
             }
@@ -146,9 +150,7 @@ impl Slate<'_> {
     fn take(&mut self, at: usize) {
         self.left.retain(|other| *other != at);
         self.order.push(at);
-        if let Some(chooser) = &mut self.chooser {
-            chooser.chosen(at);
-        }
+        self.chooser.chosen(at);
     }
 }
 

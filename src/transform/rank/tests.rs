@@ -192,6 +192,48 @@ fn duplicates_caps_windows_and_quotas() {
     assert_eq!(list("caps: [{by: category, max: 2}, {by: channel, max: 2}]"), "1 2 4 7 8");
 }
 
+/// Lists under caps, windows and a quota against the rule said out: go through all rows for every place.
+#[test]
+fn rules_on_random_rows_match_a_naive_walk() {
+    let mut random = Random(3);
+    for _ in 0..80 {
+        let count = random.below(40);
+        let kinds: Vec<usize> = (0..count).map(|_| random.below(5)).collect();
+        let channels: Vec<usize> = (0..count).map(|_| random.below(4)).collect();
+        let films: Vec<bool> = (0..count).map(|_| random.below(4) == 0).collect();
+        let (most, few, window) = (1 + random.below(4), 1 + random.below(2), 1 + random.below(4));
+        let (top, min) = (6 + random.below(20), random.below(5).max(1));
+        // Kind 0 is NULL and free.
+        let kind = kinds.iter().map(|kind| (*kind > 0).then_some(*kind as i64));
+        let batch = table(vec![
+            ("item", int(0..count as i64)),
+            ("s", float((0..count).map(|item| -(item as f64)))),
+            ("kind", ints(kind)),
+            ("channel", int(channels.iter().map(|channel| *channel as i64))),
+            ("__pipe_quota_0", flags(films.clone())),
+        ]);
+        let yaml = format!(
+            "{{input: t, score: s, top: {top}, quotas: {{where: film, min: {min}}},
+            caps: [{{by: kind, max: {most}}}, {{by: channel, max: {few}, window: {window}}}]}}"
+        );
+        let mut chosen: Vec<usize> = Vec::new();
+        while chosen.len() < top {
+            let has = |at: usize, among: &[usize]| among.iter().filter(|other| kinds[**other] == kinds[at]).count();
+            let left: Vec<usize> =
+                (0..count).filter(|at| !chosen.contains(at) && (kinds[*at] == 0 || has(*at, &chosen) < most)).collect();
+            let recent = &chosen[chosen.len() - chosen.len().min(window - 1)..];
+            let crowd = |at: &usize| recent.iter().filter(|other| channels[**other] == channels[*at]).count();
+            let films_of = |among: &[usize]| among.iter().filter(|at| films[**at]).count();
+            let missing = min.saturating_sub(films_of(&chosen)).min(films_of(&left));
+            let owed = missing > 0 && top - chosen.len() <= missing;
+            let Some(next) = left.iter().find(|at| crowd(at) < few && (!owed || films[**at])) else { break };
+            chosen.push(*next);
+        }
+        let outcome = run(&rank(&yaml), &[batch]).expect("a result");
+        assert_eq!(rows(&outcome, &["item"]), chosen.iter().map(ToString::to_string).collect::<Vec<_>>(), "{yaml}");
+    }
+}
+
 /// Items 1 to 3 of category a, 4 to 6 of b, 7 and 8 of none, worse from item to item.
 fn catalogue() -> RecordBatch {
     table(vec![

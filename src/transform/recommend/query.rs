@@ -1,9 +1,74 @@
-//! `recommend` as one SQL query.
+//! `recommend` as SQL: the queries that read its inputs, and the whole of it as one query.
 
 use crate::dialect::Column;
-use crate::transform::sql::{Steps, number, where_all};
+use crate::transform::Form;
+use crate::transform::sql::{Steps, finite, list, number, where_all};
 
 use super::{ColumnName, Name, Recommend};
+
+/// What a row of the users' query says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// An item that counts for the user.
+    Known,
+    /// An item that the user has seen.
+    Seen,
+    /// That there is such a user.
+    Listed,
+}
+
+impl Role {
+    /// From its number.
+    pub(super) fn of(number: f64) -> Self {
+        match number {
+            0.0 => Self::Known,
+            1.0 => Self::Seen,
+            _ => Self::Listed,
+        }
+    }
+}
+
+/// The column with the number of a row's role.
+pub(super) fn role_column() -> Name {
+    Name::quoted("__PIPE_ROLE")
+}
+
+/// The query of one input. Rows of users come from all tables that have any in the query of the first one, so that all
+/// of a user's rows can be kept together.
+pub(super) fn input(recommend: &Recommend, input: usize) -> String {
+    let tables = recommend.inputs();
+    let Some(table) = tables.get(input).map(|table| table.value.sql()) else { return String::new() };
+    let places = recommend.places();
+    let (user, item) = (&recommend.user.value, &recommend.item.value);
+    match input {
+        0 => users(recommend),
+        1 => format!("select {}\nfrom {table}", list("", [item, &recommend.similar().value, &Name::quoted("SCORE")])),
+        at if Some(at) == places.seen || Some(at) == places.users => {
+            format!("select {}\nfrom {table}\nwhere false", user.sql())
+        }
+        _ => {
+            let score = recommend.fallback.as_ref().map(|(_, score)| &score.value);
+            format!("select {}\nfrom {table}", list("", std::iter::once(item).chain(score)))
+        }
+    }
+}
+
+fn users(recommend: &Recommend) -> String {
+    let (user, item) = (recommend.user.value.sql(), recommend.item.value.sql());
+    let value = recommend.value.as_ref().map_or_else(String::new, |value| format!(", {}", value.value.sql()));
+    let nothing = recommend.value.as_ref().map_or("", |_| ", null");
+    let own = recommend.input.value.sql();
+    if !recommend.gathers() {
+        return format!("select {user}, {item}{value}\nfrom {own}");
+    }
+    let role = role_column().sql();
+    let mut parts = vec![format!("select {user}, {item}{value}, 0 as {role}\nfrom {own}")];
+    let seen = recommend.seen.as_ref().map(|table| table.value.sql());
+    parts.extend(seen.map(|table| format!("select {user}, {item}{nothing}, 1\nfrom {table}")));
+    let listed = recommend.users.as_ref().map(|table| table.value.sql());
+    parts.extend(listed.map(|table| format!("select {user}, null{nothing}, 2\nfrom {table}")));
+    parts.join("\nunion all\n")
+}
 
 /// The whole transform as one query.
 pub(super) fn whole(recommend: &Recommend, inputs: &[&[Column]]) -> String {
@@ -53,7 +118,7 @@ fn known(recommend: &Recommend, inputs: &[&[Column]], steps: &mut Steps) {
         None => "max(1::float)".to_owned(),
         Some(value) => {
             conditions.push(format!("{} is not null", value.value.sql()));
-            format!("sum({})", number(value, columns(0), recommend.drop_nan, &mut conditions))
+            format!("sum({})", finite(value, columns(0), recommend.drop_nan, &mut conditions))
         }
     };
     let select = format!("select {user} as u, {item} as i, {value} as a\nfrom {}", recommend.input.value.sql());
@@ -62,7 +127,7 @@ fn known(recommend: &Recommend, inputs: &[&[Column]], steps: &mut Steps) {
     let mut conditions = [source, target].map(|name| format!("{name} is not null")).to_vec();
     conditions.push("SCORE is not null".to_owned());
     let score = ColumnName::new(Name::quoted("SCORE"), recommend.model.span.clone());
-    let weight = number(&score, columns(1), recommend.drop_nan, &mut conditions);
+    let weight = finite(&score, columns(1), recommend.drop_nan, &mut conditions);
     let select =
         format!("select {source} as s, {target} as t, sum({weight}) as w\nfrom {}", recommend.model.value.sql());
     steps.push("model", format!("{select}{}\ngroup by {source}, {target}", where_all(&conditions)));

@@ -215,7 +215,8 @@ fn affinity_weighed_and_handed_on() {
                 "propagate: {input: credits, to: person, weight: full, strength: part}",
                 "propagate: {input: credits, to: person, weight: idf, strength: part}",
             ],
-            // A lift divides by sums over everyone, which cancel to noise where weights of both signs meet; it has its own case.
+            // A lift divides by sums over everyone, which cancel to noise where weights of both signs meet: exact sums
+            // have their own case.
             &["", "normalize: l1", "normalize: zscore"],
             &["", "explain: true"],
         ],
@@ -227,7 +228,6 @@ fn affinity_weighed_and_handed_on() {
 }
 
 #[test]
-#[ignore = "a row of the earlier result without a user counts for the SQL form's as_of and not for the kernel's"]
 fn affinity_added_to_an_earlier_result() {
     Case {
         kind: "affinity",
@@ -303,6 +303,7 @@ fn similarity_of_vectors() {
             &["metric: inner_product", "metric: l2", "metric: l1"],
             &["", "threshold: 0.5"],
             &["", "include_self: true"],
+            &["", "explain: true"],
         ],
         tables: &[("items", &[("i", Cells::Row), ("v", Cells::Vectors)])],
         rows: 8,
@@ -341,4 +342,176 @@ fn recommendations() {
         tolerance: 1e-9,
     }
     .hold(16);
+}
+
+#[test]
+fn similarity_of_arrays() {
+    Case {
+        kind: "similarity",
+        base: "input: items, of: vectors, item: i, vector: v, dimensions: 3, top: 50",
+        choices: &[&["metric: inner_product", "metric: l1"], &["", "explain: true"]],
+        tables: &[("items", &[("i", Cells::Row), ("v", Cells::Arrays)])],
+        rows: 8,
+        tolerance: 1e-6,
+    }
+    .hold(6);
+}
+
+#[test]
+fn lift_of_likes_and_dislikes() {
+    Case {
+        kind: "affinity",
+        base: "input: events, user: u, item: i, value: w",
+        choices: &[
+            &["normalize: lift", "normalize: lift, smoothing: 0.25", "normalize: lift, smoothing: 3"],
+            &["", "propagate: {input: credits, to: person, weight: full}"],
+            &["", "explain: true"],
+        ],
+        tables: &[("events", EVENTS), ("credits", CREDITS)],
+        rows: 20,
+        tolerance: 1e-9,
+    }
+    .hold(12);
+}
+
+/// Users and items of every scalar type.
+const TYPED: Spec = &[
+    ("flag", Cells::Flags),
+    ("day", Cells::Days),
+    ("moment", Cells::Times),
+    ("amount", Cells::Decimals),
+    ("share", Cells::Quarters),
+    ("code", Cells::Bytes),
+    ("word", Cells::Words(6)),
+    ("x", Cells::Positive),
+];
+const USER_OF: &[&str] = &["user: day", "user: code", "user: word"];
+const ITEM_OF: &[&str] = &["item: flag", "item: moment", "item: amount", "item: share"];
+
+#[test]
+fn affinity_of_ids_of_any_type() {
+    Case {
+        kind: "affinity",
+        base: "input: events, value: x",
+        choices: &[USER_OF, ITEM_OF, &["", "top: 2, normalize: l1", "transform: bm25"]],
+        tables: &[("events", TYPED)],
+        rows: 20,
+        tolerance: 1e-9,
+    }
+    .hold(16);
+}
+
+#[test]
+fn similarity_of_ids_of_any_type() {
+    Case {
+        kind: "similarity",
+        base: "input: events, value: x",
+        choices: &[USER_OF, ITEM_OF, &["metric: cosine", "metric: lift, top: 50"]],
+        tables: &[("events", TYPED)],
+        rows: 20,
+        tolerance: 1e-9,
+    }
+    .hold(12);
+}
+
+#[test]
+fn rank_by_keys_of_any_type() {
+    Case {
+        kind: "rank",
+        base: "input: t, score: x, top: 2",
+        choices: &[
+            &["partition_by: flag", "partition_by: [day, code]", "partition_by: moment", "partition_by: amount"],
+            &["", "dedupe: share", "dedupe: code", "caps: {by: amount, max: 1}", "caps: {by: day, max: 2}"],
+            &["", "tie_break: [word, code, moment]"],
+        ],
+        tables: &[("t", TYPED)],
+        rows: 20,
+        tolerance: 1e-9,
+    }
+    .hold(12);
+}
+
+#[test]
+fn recommendations_of_ids_of_any_type() {
+    Case {
+        kind: "recommend",
+        base: "input: likes, model: model, value: x",
+        choices: &[
+            &["user: day, item: code", "user: amount, item: day", "user: code, item: amount", "user: word, item: flag"],
+            &["", "fallback: {input: popular, score: x}", "exclude_seen: false, explain: true"],
+        ],
+        tables: &[
+            ("likes", TYPED),
+            (
+                "model",
+                &[
+                    ("code", Cells::Bytes),
+                    ("similar_code", Cells::Bytes),
+                    ("day", Cells::Days),
+                    ("similar_day", Cells::Days),
+                    ("amount", Cells::Decimals),
+                    ("similar_amount", Cells::Decimals),
+                    ("flag", Cells::Flags),
+                    ("similar_flag", Cells::Flags),
+                    ("score", Cells::Quarters),
+                ],
+            ),
+            ("popular", TYPED),
+        ],
+        rows: 10,
+        tolerance: 1e-9,
+    }
+    .hold(10);
+}
+
+const WILD: Spec = &[("u", Cells::Ids(3)), ("i", Cells::Ids(4)), ("x", Cells::Wild), ("score", Cells::Wild)];
+
+#[test]
+fn affinity_of_what_is_no_number() {
+    Case {
+        kind: "affinity",
+        base: "input: t, user: u, item: i, value: x",
+        choices: &[
+            &["on_nan: drop", "on_nan: drop", "on_nan: error"],
+            &["", "cap: {per_event: 4}"],
+            &["", "aggregate: max", "normalize: l2"],
+        ],
+        tables: &[("t", WILD)],
+        rows: 4,
+        tolerance: 1e-9,
+    }
+    .hold(16);
+}
+
+#[test]
+fn similarity_of_what_is_no_number() {
+    Case {
+        kind: "similarity",
+        base: "input: t, user: u, item: i, value: x",
+        choices: &[&["on_nan: drop", "on_nan: drop", "on_nan: error"], &["metric: inner_product", "metric: jaccard"]],
+        tables: &[("t", WILD)],
+        rows: 4,
+        tolerance: 1e-9,
+    }
+    .hold(16);
+}
+
+#[test]
+fn recommendations_of_what_is_no_number() {
+    Case {
+        kind: "recommend",
+        base: "input: t, user: u, item: i, value: x, model: m",
+        choices: &[
+            &["on_nan: drop", "on_nan: drop", "on_nan: error"],
+            &["", "fallback: {input: popular, score: score}"],
+        ],
+        tables: &[
+            ("t", WILD),
+            ("m", &[("i", Cells::Ids(4)), ("similar_i", Cells::Ids(4)), ("score", Cells::Quarters)]),
+            ("popular", WILD),
+        ],
+        rows: 4,
+        tolerance: 1e-9,
+    }
+    .hold(12);
 }

@@ -7,7 +7,7 @@ use crate::name::{Name, TableName};
 use crate::text::Spanned;
 use crate::transform::param::{ColumnName, Params, TABLE};
 use crate::transform::scope::{Scope, comparable};
-use crate::transform::sql::{Steps, float, number, where_all};
+use crate::transform::sql::{Steps, finite, float, where_all};
 use crate::yaml::shape::{Key, Record, Shape};
 
 use super::Similarity;
@@ -130,7 +130,7 @@ fn scaled(similarity: &Similarity, part: &Part, columns: &[Column], at: usize, s
         conditions.push(format!("{item} <> {similar}"));
     }
     let score = ColumnName::new(Name::quoted("SCORE"), part.input.span.clone());
-    let value = number(&score, columns, similarity.drop_nan, &mut conditions);
+    let value = finite(&score, columns, similarity.drop_nan, &mut conditions);
     let select = format!("select {item} as i, {similar} as j, max({value}) as s\nfrom {}", part.input.value.sql());
     let from =
         steps.push(&format!("given_{at}"), format!("{select}{}\ngroup by {item}, {similar}", where_all(&conditions)));

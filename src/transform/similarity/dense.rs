@@ -92,7 +92,13 @@ impl Vectors {
         }
     }
 
-    fn product(&self, a: usize, b: usize) -> f64 {
+    /// ‖x‖.
+    pub(super) fn length(&self, at: usize) -> f64 {
+        self.lengths[at]
+    }
+
+    /// x·y.
+    pub(super) fn product(&self, a: usize, b: usize) -> f64 {
         self.fold(a, b, |x, y| x * y)
     }
 

@@ -3,16 +3,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::{RecordBatch, new_empty_array};
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, new_empty_array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::name::Name;
-use crate::transform::column::{OnNan, Table, numbers, outcome};
+use crate::transform::column::{OnNan, Table, finite, keyed_numbers, outcome};
 use crate::transform::keys::{Interner, merged};
 use crate::transform::{Context, Finished, Give, Kernel, TransformError};
 
-use super::kernel::columns;
+use super::kernel::{Lists, columns, common_users};
 use super::matrix::Matrix;
+use super::metric::Neighbour;
 use super::sparse::nearest;
 use super::{Of, Similarity};
 
@@ -56,6 +57,19 @@ impl Interactions {
         &self.similarity.item.value
     }
 
+    fn columns(
+        &self,
+        ids: &ArrayRef,
+        lists: &[Vec<Neighbour>],
+        users: &[u32],
+    ) -> Result<Vec<(Field, ArrayRef)>, TransformError> {
+        let mut columns = columns(&self.similarity, &self.type_of(self.item()), ids, Lists::all(lists))?;
+        if self.similarity.explain {
+            columns.extend(common_users(Lists::all(lists), users));
+        }
+        Ok(columns)
+    }
+
     fn cells(&self) -> Result<Cells, TransformError> {
         let ids = |name: &Name| Interner::new(&[self.type_of(name)]);
         let (users, items, values) = Default::default();
@@ -78,7 +92,10 @@ impl Kernel for Interactions {
         if let Some(value) = &self.value {
             let mut nan = Vec::new();
             let on_nan = OnNan::of(self.similarity.drop_nan, &mut nan);
-            cells.values.extend(numbers(&table.column(value), value, on_nan)?);
+            let keys = table.columns([&self.user, self.item()]);
+            let values = keyed_numbers(&table.column(value), &keys, value, on_nan)?;
+            finite(&values, value)?;
+            cells.values.extend(values);
             cells.nan += nan.iter().filter(|nan| **nan).count() as u64;
         }
         Ok(())
@@ -89,7 +106,7 @@ impl Kernel for Interactions {
         let all: Vec<Cells> = self.threads.iter().filter_map(taken).collect();
         let item_type = self.type_of(self.item());
         if all.is_empty() {
-            let columns = columns(&self.similarity, &item_type, &new_empty_array(&item_type), &[], &[])?;
+            let columns = self.columns(&new_empty_array(&item_type), &[], &[])?;
             return outcome(columns, Vec::new())?.give(give);
         }
         let nan: u64 = all.iter().map(|cells| cells.nan).sum();
@@ -103,7 +120,7 @@ impl Kernel for Interactions {
         let matrix = Matrix::new(&cells.users, &cells.items, values, user_null.len(), item_null.len());
         drop(cells);
         let found = nearest(&self.similarity, occupied(matrix));
-        let columns = columns(&self.similarity, &item_type, &distinct, &found.lists, &found.users)?;
+        let columns = self.columns(&distinct, &found.lists, &found.users)?;
         let dropped = [("with NaN", nan), ("without a user, item or value", dropped)];
         outcome(columns, dropped.map(|(why, rows)| (why.to_owned(), rows)).to_vec())?.give(give)
     }
@@ -137,9 +154,7 @@ impl Joined {
 }
 
 /// The cells of all threads under common codes, which users and items have a NULL, and the items.
-fn joined(
-    all: Vec<Cells>,
-) -> Result<(Joined, Vec<bool>, Vec<bool>, datafusion::arrow::array::ArrayRef), TransformError> {
+fn joined(all: Vec<Cells>) -> Result<(Joined, Vec<bool>, Vec<bool>, ArrayRef), TransformError> {
     let mut ids = (Vec::new(), Vec::new());
     let mut cells = Vec::new();
     for part in all {

@@ -20,12 +20,15 @@ impl Figures {
     /// Of an item's users and values.
     pub(super) fn of(column: impl Iterator<Item = (u32, f64)>) -> Self {
         let mut figures = Self::default();
-        for (_, x) in column {
-            figures.users += 1.0;
-            figures.sum += x;
-            figures.squares += x * x;
-        }
+        column.for_each(|(_, x)| figures.add(x));
         figures
+    }
+
+    /// Adds a user's value.
+    pub(super) fn add(&mut self, x: f64) {
+        self.users += 1.0;
+        self.sum += x;
+        self.squares += x * x;
     }
 }
 
@@ -170,6 +173,8 @@ impl Similarity {
 
 /// The log-likelihood ratio of the users of both, one and none.
 fn likelihood(common: f64, a: f64, b: f64, users: f64) -> f64 {
+    // The same sums in the same order from both sides of a pair.
+    let (a, b) = (a.min(b), a.max(b));
     let table = [common, a - common, b - common, users - a - b + common];
     let rows = [a, users - a];
     let columns = [b, users - b];

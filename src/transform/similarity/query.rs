@@ -3,17 +3,17 @@
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Column;
 use crate::transform::param::ColumnName;
-use crate::transform::sql::{Steps, float, no_form, number, where_all};
+use crate::transform::sql::{Steps, finite, float, no_form, where_all};
 
 use super::blend;
-use super::{Metric, Of, Prune, Similarity, Weighting};
+use super::{EXPLAINED_VECTORS, Metric, Of, Prune, Similarity, Weighting, as_vector};
 
 /// The whole transform as one query.
 pub(super) fn whole(similarity: &Similarity, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {
     let columns = inputs.first().copied().unwrap_or(&[]);
     match &similarity.of {
         Of::Interactions { user, value } => interactions(similarity, columns, &user.value.sql(), value.as_ref()),
-        Of::Vectors(vector) => vectors(similarity, &vector.value.sql()),
+        Of::Vectors { column, dimensions } => vectors(similarity, &as_vector(column, *dimensions, columns)),
         Of::Blend(parts) => blend::query(similarity, parts, inputs),
         Of::Texts(texts) | Of::Tags(texts) => {
             problems.push(no_form(
@@ -34,7 +34,7 @@ fn interactions(similarity: &Similarity, columns: &[Column], user: &str, value: 
         || float(1.0),
         |value| {
             present.push(format!("{} is not null", value.value.sql()));
-            format!("sum({})", number(value, columns, similarity.drop_nan, &mut present))
+            format!("sum({})", finite(value, columns, similarity.drop_nan, &mut present))
         },
     );
     let present = where_all(&present);
@@ -164,6 +164,14 @@ fn vectors(similarity: &Similarity, vector: &str) -> String {
     };
     let other = if similarity.include_self { "" } else { " on a.i <> b.i" };
     let join = if similarity.include_self { "cross join" } else { "join" };
+    let (mut parts, mut explain) = (String::new(), String::new());
+    if similarity.explain {
+        let product = |a: char, b: char| format!("vector_inner_product({a}.v, {b}.v)::float");
+        let length = |a: char| format!("sqrt({})", product(a, a));
+        parts = format!(", {} as x, {} as la, {} as lb", product('a', 'b'), length('a'), length('b'));
+        let named = ["x", "la", "lb"].into_iter().zip(EXPLAINED_VECTORS);
+        explain = named.map(|(value, name)| format!(", {value} as {name}")).collect();
+    }
     let mut steps = Steps::default();
     steps.push(
         "items",
@@ -171,12 +179,14 @@ fn vectors(similarity: &Similarity, vector: &str) -> String {
     );
     steps.push(
         "scored",
-        format!("select a.i as i, b.i as j, {function} as score\nfrom PIPE__items a {join} PIPE__items b{other}"),
+        format!(
+            "select a.i as i, b.i as j, {function} as score{parts}\nfrom PIPE__items a {join} PIPE__items b{other}"
+        ),
     );
     let least = similarity.threshold.map_or_else(String::new, |least| format!("\nwhere score >= {}", float(least)));
     let place = "row_number() over (partition by i order by score desc nulls last, j asc nulls last)";
     steps.finish(&format!(
-        "select i as {item}, j as {}, score as SCORE, {place} as RANK\nfrom PIPE__scored{least}\nqualify {place} <= {}",
+        "select i as {item}, j as {}, score as SCORE, {place} as RANK{explain}\nfrom PIPE__scored{least}\nqualify {place} <= {}",
         similarity.similar_column().sql(),
         similarity.top
     ))

@@ -54,15 +54,18 @@ fn weigh(weighting: Weighting, matrix: &mut Matrix) {
     for user in 0..matrix.height() {
         let degree = (matrix.starts[user + 1] - matrix.starts[user]) as f64;
         let idf = items.ln() - degree.ln_1p();
-        values.extend(matrix.row(user).map(|(item, x)| match weighting {
-            Weighting::Bm25(k1, b) => {
-                let norm = 1.0 - b + b * lengths[item as usize] / mean;
-                x * (k1 + 1.0) / (k1 * norm + x) * idf
-            }
-            Weighting::None | Weighting::Tfidf => x.sqrt() * idf,
-        }));
+        values.extend(matrix.row(user).map(|(item, x)| weighed(weighting, x, idf, lengths[item as usize], mean)));
     }
     matrix.values = Some(values);
+}
+
+/// What a value weighs, with the idf of its user, the sum of its item's values and the mean of those sums.
+pub(super) fn weighed(weighting: Weighting, x: f64, idf: f64, length: f64, mean: f64) -> f64 {
+    match weighting {
+        Weighting::None => x,
+        Weighting::Tfidf => x.sqrt() * idf,
+        Weighting::Bm25(k1, b) => x * (k1 + 1.0) / (k1 * (1.0 - b + b * length / mean) + x) * idf,
+    }
 }
 
 /// Everything that lists are made from; "place" is an item's number by popularity.
@@ -155,7 +158,7 @@ impl<'a, P: Place> Search<'a, P> {
 
 /// What an interaction is worth to its item and to its user: its value on both sides. Random walks take powers of
 /// shares instead: of the source item's sum on the way up to the user, of the user's on the way down to the target.
-struct Factors {
+pub(super) struct Factors {
     alpha: f64,
     from_source: bool,
     /// Sums by user and by item, of walks.
@@ -167,17 +170,28 @@ impl Factors {
         let sums = |matrix: &Matrix| {
             (0..matrix.height()).map(|row| matrix.row(row).map(|(_, x)| x).sum()).collect::<Vec<f64>>()
         };
-        let (alpha, totals) = match similarity.metric {
-            Metric::P3Alpha(alpha) | Metric::Rp3Beta(alpha, _) => (alpha, Some((sums(rows), sums(columns)))),
-            _ => (1.0, None),
-        };
-        Self { alpha, from_source: similarity.prune == Prune::Source, totals }
+        match similarity.metric {
+            Metric::P3Alpha(alpha) | Metric::Rp3Beta(alpha, _) => {
+                Self { totals: Some((sums(rows), sums(columns))), ..Self::alone(similarity, alpha) }
+            }
+            _ => Self::alone(similarity, 1.0),
+        }
+    }
+
+    /// Those of a walk whose sums are known elsewhere.
+    pub(super) fn alone(similarity: &Similarity, alpha: f64) -> Self {
+        Self { alpha, from_source: similarity.prune == Prune::Source, totals: None }
     }
 
     /// The item's factor and the user's.
     fn of(&self, user: usize, item: usize, x: f64) -> (f64, f64) {
         let Some((users, items)) = &self.totals else { return (x, x) };
-        let (up, down) = ((x / items[item]).powf(self.alpha), (x / users[user]).powf(self.alpha));
+        self.shares(x, items[item], users[user])
+    }
+
+    /// The item's factor and the user's of a walk, from the sums of both.
+    pub(super) fn shares(&self, x: f64, item: f64, user: f64) -> (f64, f64) {
+        let (up, down) = ((x / item).powf(self.alpha), (x / user).powf(self.alpha));
         if self.from_source { (up, down) } else { (down, up) }
     }
 }

@@ -31,8 +31,23 @@ static TERM: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\b\w\w+\b")
 pub(super) struct Terms {
     /// The terms, in order.
     pub(super) names: Vec<String>,
-    /// By text, terms by code with their weights, by code.
-    pub(super) texts: Vec<Vec<(u32, f64)>>,
+    /// By text, its terms by code.
+    pub(super) texts: Vec<Vec<Term>>,
+    /// By term, how many texts have it.
+    pub(super) holders: Vec<usize>,
+    /// How many texts there are.
+    total: usize,
+}
+
+/// A term in a text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Term {
+    /// Its code.
+    pub(super) code: u32,
+    /// How often it is there.
+    pub(super) count: f64,
+    /// What it weighs.
+    pub(super) weight: f64,
 }
 
 impl Terms {
@@ -44,26 +59,38 @@ impl Terms {
             texts.par_iter().map(|text| count(text.unwrap_or(""), &stop)).collect();
         let mut holders: BTreeMap<&str, usize> = BTreeMap::new();
         counts.iter().flat_map(BTreeMap::keys).for_each(|term| *holders.entry(term).or_default() += 1);
-        let total = texts.iter().flatten().count() as f64;
-        let most = settings.max_df * total;
-        let kept = |held: usize| held >= settings.min_df && held as f64 <= most;
-        let kept: BTreeMap<&str, (u32, usize)> = (0_u32..)
-            .zip(holders.iter().filter(|(_, held)| kept(**held)))
-            .map(|(code, (term, held))| (*term, (code, *held)))
-            .collect();
+        let total = texts.iter().flatten().count();
+        let most = settings.max_df * total as f64;
+        holders.retain(|_, held| *held >= settings.min_df && *held as f64 <= most);
+        let codes: BTreeMap<&str, u32> = holders.keys().copied().zip(0_u32..).collect();
+        let names = holders.keys().map(|term| (*term).to_owned()).collect();
+        let mut terms = Self { names, texts: Vec::new(), holders: holders.into_values().collect(), total };
         let weigh = |counts: &BTreeMap<String, f64>| {
-            let mut weights: Vec<(u32, f64)> = counts
-                .iter()
-                .filter_map(|(term, count)| {
-                    let (code, held) = kept.get(term.as_str())?;
-                    Some((*code, count * (((1.0 + total) / (1.0 + *held as f64)).ln() + 1.0)))
-                })
-                .collect();
-            let length = weights.iter().map(|(_, weight)| weight * weight).sum::<f64>().sqrt();
-            weights.iter_mut().for_each(|(_, weight)| *weight /= length);
-            weights
+            let known = counts.iter().filter_map(|(term, count)| Some((*codes.get(term.as_str())?, *count)));
+            let weighed = known.map(|(code, count)| Term { code, count, weight: count * terms.idf(code) });
+            let mut weighed: Vec<Term> = weighed.collect();
+            let length = weighed.iter().map(|term| term.weight * term.weight).sum::<f64>().sqrt();
+            weighed.iter_mut().for_each(|term| term.weight /= length);
+            weighed
         };
-        Self { texts: counts.iter().map(weigh).collect(), names: kept.keys().map(|term| (*term).to_owned()).collect() }
+        terms.texts = counts.iter().map(weigh).collect();
+        terms
+    }
+
+    /// ln((1 + n) ÷ (1 + df)) + 1.
+    #[expect(clippy::cast_precision_loss, reason = "counts of texts")]
+    pub(super) fn idf(&self, code: u32) -> f64 {
+        ((1.0 + self.total as f64) / (1.0 + self.holders[code as usize] as f64)).ln() + 1.0
+    }
+
+    /// The terms that two texts share, and what each adds to the product of their weights.
+    pub(super) fn shared(&self, a: usize, b: usize) -> Vec<(u32, f64)> {
+        let theirs = &self.texts[b];
+        let of = |term: &Term| {
+            let at = theirs.binary_search_by_key(&term.code, |other| other.code).ok()?;
+            Some((term.code, term.weight * theirs[at].weight))
+        };
+        self.texts[a].iter().filter_map(of).collect()
     }
 }
 

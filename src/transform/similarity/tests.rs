@@ -6,10 +6,11 @@ use std::sync::Arc;
 use datafusion::arrow::array::{FixedSizeListArray, Float32Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field};
 
-use crate::transform::Transform;
 use crate::transform::testing::{
-    Random, assert_close, column, columns, float, int, ints, parse, rows, run, run_shuffled, table, text, whole,
+    Random, assert_close, column, columns, float, floats, int, ints, parse, rows, run, run_shuffled, run_sorted, table,
+    text, whole,
 };
+use crate::transform::{Context, Transform};
 
 fn similarity(yaml: &str) -> Transform {
     parse("similarity", yaml).unwrap_or_else(|problems| panic!("{problems:?}"))
@@ -146,6 +147,40 @@ fn every_metric_matches_a_dense_oracle() {
     }
 }
 
+/// Sorted rows that are never held make the same bits as rows that are, whatever the size of a block.
+#[test]
+fn blocks_of_items_make_the_same_result() {
+    let mut random = Random(15);
+    let others = ["cosine, explain: true, include_self: true", "jaccard, min_support: 2, threshold: 0.2"];
+    let weighed = ["cosine, weighting: tfidf", "inner_product, weighting: bm25, max_items_per_user: 9"];
+    for (at, metric) in METRICS.iter().chain(&others).chain(&weighed).enumerate() {
+        let (batch, _) = interactions(&mut random);
+        let value = if at.is_multiple_of(3) { "" } else { ", value: x" };
+        let prune = if at.is_multiple_of(2) { "target" } else { "source" };
+        let yaml = format!("{{input: t, user: u, item: i{value}, metric: {metric}, prune: {prune}, top: 3}}");
+        let transform = similarity(&yaml);
+        let held = run(&transform, std::slice::from_ref(&batch)).expect("a result");
+        for memory in [1, 8 * 3 * 12 * 12, usize::MAX] {
+            let context = Context { memory, ..Context::at(0) };
+            let sorted = run_sorted(&transform, &batch, context).expect("a result");
+            assert_eq!(whole(&sorted), whole(&held), "{yaml}");
+            assert_eq!(sorted.dropped, held.dropped);
+        }
+    }
+    let lacking = table(vec![
+        ("u", ints([None, Some(1), Some(1), None, Some(2)])),
+        ("i", ints([Some(1), None, Some(3), None, Some(3)])),
+        ("x", floats([Some(1.0), Some(1.0), Some(1.0), Some(f64::NAN), None])),
+    ]);
+    let transform = similarity("{input: t, user: u, item: i, value: x, on_nan: drop}");
+    for batch in [lacking.clone(), lacking.slice(0, 0)] {
+        let held = run(&transform, std::slice::from_ref(&batch)).expect("a result");
+        let sorted = run_sorted(&transform, &batch, Context::at(0)).expect("a result");
+        assert_eq!(whole(&sorted), whole(&held));
+        assert_eq!(sorted.dropped, held.dropped);
+    }
+}
+
 #[test]
 fn the_best_few_in_order_with_ties_by_item() {
     let batch = table(vec![
@@ -219,6 +254,20 @@ fn texts_and_tags_follow_scikit_learn() {
     let outcome = similar("{input: t, of: texts, item: i, text: synopsis, languages: [french, english]}", &batch);
     assert_eq!(rows(&outcome, &["i", "similar_i"]), ["1 2", "2 1"]);
     assert_close(&column(&outcome, "score"), &[3.0 * two / (length * 5.0_f64.sqrt()); 2]);
+    let explained = similar("{input: t, of: texts, item: i, text: synopsis, languages: french, explain: true}", &batch);
+    assert_eq!(rows(&explained, &["i", "common_terms", "term"]), ["1 2 chat", "2 2 chat"]);
+    assert_close(&column(&explained, "term_score"), &[2.0 * two / (length * 5.0_f64.sqrt()); 2]);
+    let tags = similar("{input: t, of: tags, item: i, text: synopsis, top: 1, explain: true}", &batch);
+    assert_eq!(rows(&tags, &["i", "term", "occurrences", "texts"])[1], "2 chat 2 2");
+    assert_close(&column(&tags, "idf")[1..2], &[two]);
+}
+
+#[test]
+fn vectors_are_explained_by_products_and_lengths() {
+    let batch = vectors_table(&[vec![3.0, 4.0], vec![0.0, 2.0]]);
+    let outcome = similar("{input: t, of: vectors, item: i, vector: v, explain: true}", &batch);
+    let names = ["i", "similar_i", "score", "product", "length", "similar_length"];
+    assert_eq!(rows(&outcome, &names), ["0 1 0.8 8.0 5.0 2.0", "1 0 0.8 8.0 2.0 5.0"]);
 }
 
 #[test]

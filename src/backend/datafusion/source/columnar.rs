@@ -4,13 +4,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use datafusion::arrow::array::StringArray;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::datasource::view::ViewTable;
 use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast};
+use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlanBuilder, Volatility, cast, create_udf};
 use datafusion::prelude::Column as ColumnName;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
@@ -18,7 +19,9 @@ use super::remote::shown;
 use super::{places, unreadable};
 use crate::backend::BackendError;
 use crate::dialect::Column;
-use crate::dialect::types::SqlType;
+use crate::dialect::types::{SqlType, VectorElement};
+use crate::dialect::variant::array::of_texts;
+use crate::dialect::variant::convert::lists_to_texts;
 
 /// Whether the file is whole and has these columns.
 pub(super) fn check(path: &Path, columns: &[Column]) -> Result<(), BackendError> {
@@ -51,12 +54,17 @@ pub(super) async fn provider(
     let places = places(place, &header, columns)?;
     let mut expressions = Vec::new();
     for ((at, column), field) in places.into_iter().zip(columns).zip(schema.fields()) {
-        let found = SqlType::of(table.schema().field(at).data_type());
+        let given = table.schema().field(at).data_type().clone();
+        let found = SqlType::of(&given);
         let value = Expr::Column(ColumnName::from_name(header[at].clone()));
         let value = match found {
+            _ if becomes_vector(&given, column.sql_type) => value,
+            None if list_item(&given).is_some() && matches!(column.sql_type, SqlType::Array | SqlType::Variant) => {
+                listed(value, given, field.data_type())
+            }
             Some(SqlType::Varchar(_)) if column.sql_type.is_semi_structured() => json(value, column.sql_type, state)?,
             Some(found) if keeps(found, column.sql_type) => value,
-            _ => return Err(unfit(place, &header[at], table.schema().field(at).data_type(), found, column)),
+            _ => return Err(unfit(place, &header[at], &given, found, column)),
         };
         expressions.push(cast(value, field.data_type().clone()).alias(field.name()));
     }
@@ -79,6 +87,35 @@ fn json(text: Expr, wanted: SqlType, state: &SessionState) -> Result<Expr, Backe
         SqlType::Array => call("as_array", value),
         _ => Ok(value),
     }
+}
+
+/// What a list holds.
+fn list_item(data_type: &DataType) -> Option<&DataType> {
+    match data_type {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => Some(item.data_type()),
+        _ => None,
+    }
+}
+
+/// Whether lists of these numbers may be vectors: floats as FLOAT, of 32 bits as a cast of ARRAY makes them, and integers
+/// as either. A list of another length is an error when it is read.
+fn becomes_vector(found: &DataType, wanted: SqlType) -> bool {
+    let SqlType::Vector(element, length) = wanted else { return false };
+    let fits = !matches!(found, DataType::FixedSizeList(_, size) if *size != i32::from(length));
+    let is_integer = |item: &DataType| item.is_integer() && *item != DataType::UInt64;
+    let number = |item: &DataType| is_integer(item) || (element == VectorElement::Float && item.is_floating());
+    fits && list_item(found).is_some_and(number)
+}
+
+/// Lists as ARRAY or VARIANT.
+fn listed(value: Expr, given: DataType, wanted: &DataType) -> Expr {
+    let to = wanted.clone();
+    let convert = move |arguments: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        let texts = arrays.first().map(lists_to_texts).transpose()?.unwrap_or_else(|| StringArray::new_null(0));
+        Ok(ColumnarValue::Array(of_texts(texts, &to)?))
+    };
+    create_udf("list_to_array", vec![given], wanted.clone(), Volatility::Immutable, Arc::new(convert)).call(vec![value])
 }
 
 /// Whether every value of the one type is a value of the other, so that nothing is rounded, cut or read otherwise.
