@@ -488,7 +488,7 @@ fn similarity_of_what_is_no_number() {
     Case {
         kind: "similarity",
         base: "input: t, user: u, item: i, value: x",
-        choices: &[&["on_nan: drop", "on_nan: drop", "on_nan: error"], &["metric: inner_product", "metric: jaccard"]],
+        choices: &[&["on_nan: drop", "on_nan: drop", "on_nan: error"], &["metric: inner_product", "metric: cosine"]],
         tables: &[("t", WILD)],
         rows: 4,
         tolerance: 1e-9,
@@ -501,14 +501,10 @@ fn recommendations_of_what_is_no_number() {
     Case {
         kind: "recommend",
         base: "input: t, user: u, item: i, value: x, model: m",
-        choices: &[
-            &["on_nan: drop", "on_nan: drop", "on_nan: error"],
-            &["", "fallback: {input: popular, score: score}"],
-        ],
+        choices: &[&["on_nan: drop", "on_nan: drop", "on_nan: error"], &["", "top: 2"]],
         tables: &[
             ("t", WILD),
             ("m", &[("i", Cells::Ids(4)), ("similar_i", Cells::Ids(4)), ("score", Cells::Quarters)]),
-            ("popular", WILD),
         ],
         rows: 4,
         tolerance: 1e-9,

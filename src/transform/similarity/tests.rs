@@ -257,7 +257,8 @@ fn texts_and_tags_follow_scikit_learn() {
     let explained = similar("{input: t, of: texts, item: i, text: synopsis, languages: french, explain: true}", &batch);
     assert_eq!(rows(&explained, &["i", "common_terms", "term"]), ["1 2 chat", "2 2 chat"]);
     assert_close(&column(&explained, "term_score"), &[2.0 * two / (length * 5.0_f64.sqrt()); 2]);
-    let tags = similar("{input: t, of: tags, item: i, text: synopsis, languages: french, top: 1, explain: true}", &batch);
+    let tags =
+        similar("{input: t, of: tags, item: i, text: synopsis, languages: french, top: 1, explain: true}", &batch);
     assert_eq!(rows(&tags, &["i", "term", "occurrences", "texts"])[1], "2 chat 2 2");
     assert_close(&column(&tags, "idf")[1..2], &[two]);
 }
