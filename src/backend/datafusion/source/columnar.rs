@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::array::StringArray;
+use datafusion::arrow::array::{ArrayRef, new_empty_array};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -19,6 +19,7 @@ use super::remote::shown;
 use super::{places, unreadable};
 use crate::backend::BackendError;
 use crate::dialect::Column;
+use crate::dialect::cast::exactly;
 use crate::dialect::types::{SqlType, VectorElement};
 use crate::dialect::variant::array::of_texts;
 use crate::dialect::variant::convert::lists_to_texts;
@@ -58,9 +59,11 @@ pub(super) async fn provider(
         let found = SqlType::of(&given);
         let value = Expr::Column(ColumnName::from_name(header[at].clone()));
         let value = match found {
-            _ if becomes_vector(&given, column.sql_type) => value,
+            _ if becomes_vector(&given, column.sql_type) => {
+                listed(value, given, field.data_type(), |lists, to| Ok(exactly(lists, to)?))
+            }
             None if list_item(&given).is_some() && matches!(column.sql_type, SqlType::Array | SqlType::Variant) => {
-                listed(value, given, field.data_type())
+                listed(value, given, field.data_type(), |lists, to| of_texts(lists_to_texts(lists)?, to))
             }
             Some(SqlType::Varchar(_)) if column.sql_type.is_semi_structured() => json(value, column.sql_type, state)?,
             Some(found) if keeps(found, column.sql_type) => value,
@@ -107,15 +110,18 @@ fn becomes_vector(found: &DataType, wanted: SqlType) -> bool {
     fits && list_item(found).is_some_and(number)
 }
 
-/// Lists as ARRAY or VARIANT.
-fn listed(value: Expr, given: DataType, wanted: &DataType) -> Expr {
+/// How lists become a column of another type.
+type Convert = fn(&ArrayRef, &DataType) -> datafusion::common::Result<ArrayRef>;
+
+/// Lists in the type of a contract.
+fn listed(value: Expr, given: DataType, wanted: &DataType, convert: Convert) -> Expr {
     let to = wanted.clone();
-    let convert = move |arguments: &[ColumnarValue]| {
+    let all = move |arguments: &[ColumnarValue]| {
         let arrays = ColumnarValue::values_to_arrays(arguments)?;
-        let texts = arrays.first().map(lists_to_texts).transpose()?.unwrap_or_else(|| StringArray::new_null(0));
-        Ok(ColumnarValue::Array(of_texts(texts, &to)?))
+        let lists = arrays.first().cloned().unwrap_or_else(|| new_empty_array(&DataType::Null));
+        Ok(ColumnarValue::Array(convert(&lists, &to)?))
     };
-    create_udf("list_to_array", vec![given], wanted.clone(), Volatility::Immutable, Arc::new(convert)).call(vec![value])
+    create_udf("from_list", vec![given], wanted.clone(), Volatility::Immutable, Arc::new(all)).call(vec![value])
 }
 
 /// Whether every value of the one type is a value of the other, so that nothing is rounded, cut or read otherwise.
