@@ -232,7 +232,9 @@ fn published(
     let all_published = ledger.all_published().map_err(broken)?;
     let (mut stale, mut fresh) = (Vec::new(), HashSet::new());
     for (step, choice) in resolved.plan.steps.iter().zip(&choices.choices) {
-        let Some(table) = step.publish.as_ref().filter(|_| jobs.contains(&step.id.job)) else { continue };
+        // What no run has published cannot be out of date; a source of that name may stand in for it.
+        let ours = |table: &&TableName| jobs.contains(&step.id.job) && all_published.contains_key(&table.lower());
+        let Some(table) = step.publish.as_ref().filter(ours) else { continue };
         let reason = match choice {
             Choice::Unchanged | Choice::Run(Reason::Volatile) => {
                 fresh.insert(table.clone());

@@ -129,3 +129,10 @@ fn the_same_jobs_work_on_s3_and_postgresql() {
     assert_eq!(rows, ["423|423"]);
     assert!(!project.path("exports").exists());
 }
+
+#[test]
+fn nothing_is_out_of_date_before_the_first_run() {
+    let ran = project().pipe("check top_replay");
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(ran.out.starts_with("ok  checks.top_replay  replay.weighted agrees in "), "{}", ran.out);
+}
