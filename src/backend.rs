@@ -3,6 +3,9 @@
 /// DataFusion on this machine.
 pub mod datafusion;
 
+/// Snowflake.
+pub mod snowflake;
+
 use std::collections::HashMap;
 use std::fmt;
 
@@ -49,6 +52,37 @@ pub trait Backend: Send + Sync {
     async fn leave(&self, step: &StepId) -> Result<(), BackendError> {
         self.discard(step).await
     }
+
+    /// The names under which the backend itself knows what the step's last try asked of it.
+    fn queries(&self, _step: &StepId) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether the history of runs is to be kept with the tables as well, since other machines work on them.
+    fn keeps_history(&self) -> bool {
+        false
+    }
+
+    /// Keeps entries of the history with the tables, over those of the same kind and name.
+    async fn remember(&self, _entries: &[Entry]) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    /// Waits until everything that was to be stopped is.
+    async fn close(&self) {}
+}
+
+/// A part of the history of runs, as a backend keeps it for other machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is about: `run` or `table`.
+    pub kind: String,
+    /// Which run or table.
+    pub name: String,
+    /// How the run stands; of a table the run that published it.
+    pub status: String,
+    /// What is known, as JSON.
+    pub content: String,
 }
 
 /// One try at a step.
@@ -110,12 +144,14 @@ pub struct BackendError {
     pub message: String,
     /// The backend's own name of the query, to look it up there.
     pub query: Option<String>,
+    /// The backend's own code of the error.
+    pub code: Option<String>,
 }
 
 impl BackendError {
     /// An error with what to do about it.
     pub fn new(remedy: Remedy, message: impl Into<String>) -> Self {
-        Self { remedy, message: message.into(), query: None }
+        Self { remedy, message: message.into(), query: None, code: None }
     }
 
     /// An error that shows the author's fault.

@@ -5,17 +5,20 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::diagnostic::Diagnostic;
 use crate::report::snippet;
 
+mod catalogue;
 mod check;
 mod clean;
 mod completions;
 mod diff;
 mod doctor;
+mod due;
 mod graph;
 mod init;
 mod lineage;
@@ -27,6 +30,7 @@ mod rollback;
 mod run;
 mod runs;
 mod schema;
+mod site;
 mod test;
 mod validate;
 mod why;
@@ -183,6 +187,8 @@ enum Command {
     Graph(graph::Graph),
     /// Show which columns each column is computed from
     Lineage(lineage::Lineage),
+    /// List the jobs whose schedule has come
+    Due(due::Due),
     /// List past runs, or show one whole
     Runs(runs::Runs),
     /// Publish tables again as an earlier run left them
@@ -216,6 +222,7 @@ impl Command {
             Self::Render(command) => command.run(globals),
             Self::Graph(command) => command.run(globals),
             Self::Lineage(command) => command.run(globals),
+            Self::Due(command) => command.run(globals),
             Self::Runs(command) => command.run(globals),
             Self::Rollback(command) => command.run(globals),
             Self::Clean(command) => command.run(globals),
@@ -296,13 +303,20 @@ fn show(outcome: &Outcome, globals: &Globals) {
     };
 }
 
-/// Runs a future on a new runtime whose threads have room for the planner's recursion. Work that it gave up, such as a
-/// kernel that was computing when the run was stopped, is not waited for.
+/// Runs a future on the one runtime of this process, whose threads have room for the planner's recursion: connections live
+/// from one future to the next. Work that was given up, such as a kernel that was computing when the run was stopped,
+/// ends with the process.
 fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build()?;
-    let done = runtime.block_on(future);
-    runtime.shutdown_background();
-    Ok(done)
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    let runtime = match RUNTIME.get() {
+        Some(runtime) => runtime,
+        None => {
+            let threads =
+                tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build()?;
+            RUNTIME.get_or_init(|| threads)
+        }
+    };
+    Ok(runtime.block_on(future))
 }
 
 /// Writes data to standard output; a reader that went away is no error.

@@ -37,6 +37,9 @@ pub mod load;
 /// The `export` step.
 pub mod export;
 
+/// When a job is to run.
+pub mod schedule;
+
 /// The keys of a job file.
 pub mod keys;
 
@@ -106,6 +109,8 @@ pub struct Step {
     pub timeout: Option<Duration>,
     /// What its failure means.
     pub on_error: OnError,
+    /// Whether it is computed on this machine, whatever the target.
+    pub local: bool,
     /// Whether it is part of the run: false where `when` says so.
     pub included: bool,
     /// `publish` as written, while it waits for variables to be filled in.
@@ -132,6 +137,7 @@ impl Step {
             retry: None,
             timeout: None,
             on_error: OnError::default(),
+            local: false,
             included: true,
             publish_template: None,
         }

@@ -7,6 +7,9 @@ pub mod record;
 /// Checks and the profiles of tables.
 mod checks;
 
+/// The history as other machines get it.
+mod mirror;
+
 mod read;
 
 mod write;

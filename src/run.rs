@@ -62,6 +62,8 @@ pub struct Run<'a> {
     pub record: RunRecord,
     /// How many steps run at once.
     pub jobs: usize,
+    /// How many rows a result may have; a step that gives more fails.
+    pub max_rows: Option<u64>,
     /// Set by Ctrl-C.
     pub cancel: CancellationToken,
     /// Who is told.

@@ -119,6 +119,8 @@ pub enum SecretsProvider {
     ParameterStore {
         /// The region; none for that of the machine's AWS configuration.
         region: Option<String>,
+        /// The path of names that have none.
+        path: Option<String>,
     },
 }
 
@@ -315,7 +317,7 @@ fn resolve(
         Some("env") => SecretsProvider::Environment,
         Some("ssm") => match &written.secrets {
             store @ SecretsProvider::ParameterStore { .. } => store.clone(),
-            SecretsProvider::Environment => SecretsProvider::ParameterStore { region: None },
+            SecretsProvider::Environment => SecretsProvider::ParameterStore { region: None, path: None },
         },
         Some(text) => {
             from_environment("PIPE_SECRETS", text, Err("it is neither `env` nor `ssm`".to_owned()), problems)?

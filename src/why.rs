@@ -242,7 +242,9 @@ impl<'a> Tracer<'a> {
         let place = crate::text::SourceFile::new("", "").span(0..0);
         let name = TableName::bare(Name::quoted("rows"));
         let input = Input { name: Spanned::new(name, place), origin: origin.clone() };
-        self.aside.rows(&Query { sql: String::new(), plan: Opaque::new(plan) }, &[input]).await
+        self.aside
+            .rows(&Query { sql: String::new(), inputs: vec![input.clone()], plan: Opaque::new(plan) }, &[input])
+            .await
     }
 
     /// Follows the rows of a query into each table that it reads, those first that the rows say most of.

@@ -380,6 +380,7 @@ fn first(query: &Query, rows: usize) -> Result<Query, BackendError> {
     let plan = plan.map_err(|error| BackendError::author(error.strip_backtrace()))?;
     Ok(Query {
         sql: format!("select * from (\n{}\n) limit {rows}", query.sql.trim().trim_end_matches(';')),
+        inputs: query.inputs.clone(),
         plan: Opaque::new(plan),
     })
 }

@@ -1,19 +1,21 @@
 //! `pipe doctor`: whether the project, its target and its sources are in order, and what to do where they are not. It runs
-//! no job and changes nothing.
+//! no job and changes nothing; on a Snowflake target it logs in.
 
 use std::path::Path;
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::loaded::{Loaded, Meaning};
 use super::{Globals, Outcome, print};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::name::TableName;
 use crate::project::Project;
 use crate::report::snippet;
-use crate::secret::Parameter;
-use crate::secret::{Secrets, env};
-use crate::settings::{BackendSettings, Connection, Environment, Flags, Local, SecretsProvider, Settings};
+use crate::settings::{BackendSettings, Environment, Flags, Local, Settings};
+
+/// What a Snowflake target needs.
+mod snowflake;
 
 /// Arguments of `pipe doctor`.
 #[derive(Debug, Args)]
@@ -79,7 +81,10 @@ impl Doctor {
                 findings.push(state(local));
                 findings.extend(sources(local, &project));
             }
-            BackendSettings::Snowflake(connection) => findings.extend(secrets(connection, &settings.secrets)),
+            BackendSettings::Snowflake(connection) => {
+                let loaded = Loaded::read(globals, &Meaning::default(), Flags::default())?;
+                findings.extend(snowflake::findings(&loaded, connection)?);
+            }
         }
         findings.push(memory(&settings));
         self.show(&findings)?;
@@ -177,32 +182,6 @@ fn sources(local: &Local, project: &Project) -> Vec<Finding> {
     let mut findings =
         vec![Finding::new("sources", state, format!("{found} of {} tables found", project.contracts.len()))];
     findings.append(&mut missing);
-    findings
-}
-
-fn secrets(connection: &Connection, provider: &SecretsProvider) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (key, parameter) in &connection.parameters {
-        let Parameter::Secret(name) = &parameter.value else { continue };
-        let what = format!("secret {key}");
-        findings.push(match provider {
-            SecretsProvider::Environment => {
-                match super::block_on(env::EnvironmentSecrets.fetch(std::slice::from_ref(name))) {
-                    Ok(Ok(_)) => Finding::new(&what, State::Good, format!("`{}` is set", env::variable(name))),
-                    Ok(Err(errors)) => Finding::new(
-                        &what,
-                        State::Bad,
-                        errors.iter().map(|e| e.reason.as_str()).collect::<Vec<_>>().join("; "),
-                    )
-                    .advice(format!("set `{}`, or `secrets: ssm` in pipe.yaml", env::variable(name))),
-                    Err(error) => Finding::new(&what, State::Bad, error.to_string()),
-                }
-            }
-            SecretsProvider::ParameterStore { .. } => {
-                Finding::new(&what, State::Good, format!("`{name}` of the parameter store, fetched by a run"))
-            }
-        });
-    }
     findings
 }
 

@@ -1,7 +1,8 @@
 //! What commands on jobs start from: settings and project read, jobs expanded, names resolved, steps bound. It runs nothing.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -16,7 +17,10 @@ use crate::job::export::Destination;
 use crate::name::{Name, nearest};
 use crate::plan::{self, Contracts, Plan, Resolved, Scope, StepId};
 use crate::project::Project;
-use crate::settings::{BackendSettings, Environment, Flags, Local, Moment, Settings, instant};
+use crate::secret::env::EnvironmentSecrets;
+use crate::secret::ssm::ParameterStore;
+use crate::secret::{Secrets, Vault};
+use crate::settings::{BackendSettings, Environment, Flags, Local, Moment, SecretsProvider, Settings, instant};
 
 /// What changes a job's meaning from the command line.
 #[derive(Clone, Debug, Default, Args)]
@@ -38,6 +42,10 @@ pub(super) struct Loaded {
     pub(super) clock: DateTime<Utc>,
     /// The names of the variables that the command line gives values.
     given: Vec<String>,
+    /// The secrets of this command.
+    pub(super) vault: Arc<Vault>,
+    /// The columns of sources as the target has them, once they were looked at.
+    live: OnceLock<Contracts>,
     problems: Vec<Diagnostic>,
 }
 
@@ -60,6 +68,8 @@ impl Loaded {
             clock: settings.date.unwrap_or_else(crate::run::now),
             contracts: contracts(&project),
             jobs: Vec::new(),
+            vault: Arc::new(Vault::new(secrets(&settings))),
+            live: OnceLock::new(),
             settings,
             project,
             problems,
@@ -85,14 +95,23 @@ impl Loaded {
         self.problems.extend(more);
     }
 
-    /// The embedded target's folders; another backend cannot do what is asked yet.
+    /// The embedded target's folders, for a command that works on nothing else.
     pub(super) fn local(&self) -> Result<&Local, Outcome> {
         match &self.settings.target.backend {
             BackendSettings::DataFusion(local) => Ok(local),
             BackendSettings::Snowflake(_) => {
                 let target = &self.settings.target.name;
-                Err(Outcome::Broken(format!("target `{target}` is on Snowflake, where jobs cannot be run yet")))
+                let message = format!("target `{target}` is on Snowflake, where this command does not work yet");
+                Err(Outcome::Broken(message))
             }
+        }
+    }
+
+    /// The folder of what this machine keeps about the target.
+    pub(super) fn home(&self) -> PathBuf {
+        match &self.settings.target.backend {
+            BackendSettings::DataFusion(local) => local.state.clone(),
+            BackendSettings::Snowflake(_) => self.settings.root.join(".pipe").join(&self.settings.target.name),
         }
     }
 
@@ -155,6 +174,17 @@ impl Loaded {
         self.problems.iter().filter(concerns).cloned().collect()
     }
 
+    /// From now on these columns of sources count, as the target has them.
+    pub(super) fn compile_against(&self, live: Contracts) {
+        // Once looked at, they stay as they were found for the whole command.
+        let _ = self.live.set(live);
+    }
+
+    /// The columns of sources: as the target has them where that is known, else as their contracts say.
+    pub(super) fn columns(&self) -> &Contracts {
+        self.live.get().unwrap_or(&self.contracts)
+    }
+
     /// The dialect under this project's clock and time zone.
     pub(super) fn dialect(&self) -> Dialect {
         let now = self.clock.timestamp_nanos_opt().and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or_default();
@@ -213,7 +243,7 @@ impl Loaded {
         steps: &BTreeSet<usize>,
     ) -> Result<(Plan, Vec<Diagnostic>), Outcome> {
         let started = Instant::now();
-        let (plan, more) = plan::bind_steps(resolved, &self.dialect(), &self.contracts, steps);
+        let (plan, more) = plan::bind_steps(resolved, &self.dialect(), self.columns(), steps);
         tracing::info!(steps = steps.len(), ms = elapsed(started), "steps bound");
         problems.extend(more);
         if has_errors(&problems) { Err(Outcome::Wrong(problems)) } else { Ok((plan, problems)) }
@@ -226,7 +256,7 @@ impl Loaded {
         mut problems: Vec<Diagnostic>,
     ) -> Result<(Plan, Vec<Diagnostic>), Outcome> {
         let started = Instant::now();
-        let (plan, more) = plan::bind(resolved, &self.dialect(), &self.contracts);
+        let (plan, more) = plan::bind(resolved, &self.dialect(), self.columns());
         tracing::info!(steps = plan.steps.len(), ms = elapsed(started), "steps bound");
         problems.extend(more);
         if has_errors(&problems) { Err(Outcome::Wrong(problems)) } else { Ok((plan, problems)) }
@@ -253,6 +283,14 @@ fn elapsed(since: Instant) -> u128 {
 /// Names as a sentence lists them.
 fn quoted(names: &BTreeSet<&str>) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Where the project's secrets come from.
+fn secrets(settings: &Settings) -> Box<dyn Secrets> {
+    match &settings.secrets {
+        SecretsProvider::Environment => Box::new(EnvironmentSecrets),
+        SecretsProvider::ParameterStore { region, path } => Box::new(ParameterStore::new(region.clone(), path.clone())),
+    }
 }
 
 pub(super) fn in_named_file(problem: &Diagnostic, named: &[String]) -> bool {

@@ -4,8 +4,8 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::loaded::{Loaded, Meaning};
+use super::site::Site;
 use super::{Globals, Outcome, print};
-use crate::backend::datafusion::LocalTables;
 use crate::check::changed_lines;
 use crate::diagnostic::has_errors;
 use crate::ledger::Ledger;
@@ -57,9 +57,8 @@ impl PlanArgs {
         if has_errors(&problems) {
             return Err(loaded.bind(resolved, problems).err().unwrap_or(Outcome::Failed));
         }
-        let local = loaded.local()?;
-        let tables = LocalTables::open(&local.state, super::run::sources(&loaded)).map_err(super::run::failed)?;
-        let ledger = Ledger::open(&local.ledger()).map_err(super::run::broken)?;
+        let tables = Site::open(&loaded, "plan")?;
+        let ledger = tables.ledger(&loaded)?;
         let state = super::run::state(&loaded, &resolved.plan, resolved.volatile(), &tables, &ledger)?;
         let select = self.select.as_deref();
         let asked = super::run::asked(&resolved.plan, &wanted, select, self.full_refresh, &state)?;

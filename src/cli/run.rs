@@ -2,29 +2,32 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
+use super::catalogue::sources_of;
 use super::loaded::{Loaded, Meaning};
+use super::site::{Marks, Site};
 use super::{Globals, Outcome};
 use crate::backend::datafusion::source::Source;
 use crate::backend::datafusion::{Embedded, Limits, LocalTables};
-use crate::backend::{Backend, BackendError, Keep};
+use crate::backend::{Backend, BackendError, Keep, Remedy};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::ledger::{Ledger, LedgerError, Published, RunRecord, Status};
 use crate::name::{Name, TableName};
 use crate::plan::decide::{Ask, Choice, Choices, MadeFrom, Reason, State, decide};
 use crate::plan::select::{Known, select};
-use crate::plan::{Fingerprint, Origin, Plan, PlannedStep, StepId};
+use crate::plan::{Origin, Plan};
 use crate::report::{Reporter, Style, log, reporter};
 use crate::run::{self, Decision, Event, Run as Execution, RunResults, keeps, run_id};
-use crate::secret::env::EnvironmentSecrets;
-use crate::secret::ssm::ParameterStore;
-use crate::secret::{Secrets, Vault};
-use crate::settings::{Flags, Moment, SecretsProvider, instant};
+use crate::settings::{Flags, Moment, instant};
 use crate::store::StoreError;
 use crate::transfer::{Connections, Transfers};
+
+/// Taking up an earlier run.
+mod resume;
 
 /// Arguments of `pipe run`.
 #[derive(Debug, Args)]
@@ -76,6 +79,9 @@ pub(super) struct Run {
     /// Memory that the run may use, such as `8GB` or `70%`
     #[arg(long, value_name = "AMOUNT")]
     memory_limit: Option<String>,
+    /// Fail a step whose result has more rows
+    #[arg(long, value_name = "N")]
+    max_rows: Option<u64>,
     /// How the run is told
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
@@ -96,7 +102,7 @@ impl Run {
         let flags = Flags { jobs: self.jobs_at_once, memory_limit: self.memory_limit.clone(), ..Flags::default() };
         let mut loaded = Loaded::read(globals, &self.meaning, flags)?;
         let wanted = loaded.wanted(if self.all { &[] } else { &self.jobs })?;
-        let last = if self.resume { Some(last_run(&loaded, &wanted)?) } else { None };
+        let last = if self.resume { Some(resume::last_run(&loaded, &wanted)?) } else { None };
         if let Some(last) = &last {
             loaded = loaded.on(last.clock);
         }
@@ -131,18 +137,20 @@ impl Run {
         if has_errors(&problems) {
             return Err(loaded.bind(resolved, problems).err().unwrap_or(Outcome::Failed));
         }
-        let local = loaded.local()?;
-        let tables = LocalTables::open(&local.state, sources(loaded)).map_err(failed)?;
-        let tables = tables.keeping(loaded.settings.kept_sets);
-        let mut ledger = Ledger::open(&local.ledger()).map_err(broken)?;
+        let selection = last.map_or(self.select.as_deref(), |last| last.select.as_deref());
+        let record = self.record(loaded, wanted, selection);
+        let tables = Site::open(loaded, &record.id)?;
+        let mut ledger = tables.ledger(loaded)?;
+        if self.resume {
+            ledger.close_elsewhere().map_err(broken)?;
+        }
         let mut state = state(loaded, &resolved.plan, resolved.volatile(), &tables, &ledger)?;
         if let Some(last) = last {
-            state.finished = finished(&resolved.plan, last, &tables, &ledger)?;
+            state.finished = resume::finished(&resolved.plan, last, &tables, &ledger)?;
         }
-        let selection = last.map_or(self.select.as_deref(), |last| last.select.as_deref());
         let asked = asked(&resolved.plan, wanted, selection, self.full_refresh, &state)?;
         let asked = Ask { unfinished: last.is_some(), ..asked };
-        let transfers = transfers(loaded, &tables)?;
+        let transfers = transfers(loaded, &tables);
         let choices = decide(&resolved.plan, &asked, &state);
         let mut reporter = reporter(match self.format {
             Format::Json => Style::Json,
@@ -150,6 +158,11 @@ impl Run {
                 Style::Text { quiet: globals.quiet, verbose: globals.verbose, color: globals.color.on_stderr() }
             }
         });
+        let mut problems = problems;
+        if let Site::Snowflake(remote) = &tables {
+            let read = sources_of(loaded, &resolved.plan);
+            problems.extend(remote.compile_against(loaded, &read, Duration::ZERO)?);
+        }
         let runs = choices.choices.iter().enumerate().filter(|(_, choice)| matches!(choice, Choice::Run(_)));
         let (plan, warnings) = loaded.bind_steps(resolved, problems, &runs.map(|(at, _)| at).collect())?;
         reporter.diagnostics(&warnings);
@@ -159,36 +172,57 @@ impl Run {
         if self.dry_run {
             return super::print(&super::plan::text(&plan, &choices)).map(|()| Outcome::Done).map_err(Outcome::from);
         }
-        let unreadable = tables.check(&read_by(&plan, &choices), &loaded.settings.timezone);
-        if !unreadable.is_empty() {
-            let wrong = |error: BackendError| Diagnostic::error("unreadable-source", error.message);
-            return Err(Outcome::Wrong(unreadable.into_iter().map(wrong).collect()));
-        }
-        let adopted = adopted(&choices);
+        let adopted = resume::adopted(&choices);
+        let read = read_by(&plan, &choices);
         let decisions = decisions(&plan, choices, self.keep);
-        let record = self.record(loaded, wanted, selection);
-        let limits = Limits {
-            memory: usize::try_from(loaded.settings.memory_limit).unwrap_or(usize::MAX),
-            threads: self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
-            spill: local.state.join("spill").join(std::process::id().to_string()),
+        let (plan, jobs) = (Arc::new(plan), loaded.settings.jobs);
+        let (backend, local): (Arc<dyn Backend>, _) = match tables {
+            Site::Local(tables) => {
+                let backend = Arc::new(self.embedded(loaded, *tables, &read, &decisions, &record)?);
+                resume::adopt(&backend, &plan, &adopted)?;
+                (backend.clone(), Some(backend))
+            }
+            Site::Snowflake(remote) => (remote.ready(&plan, &adopted, &ledger)?, None),
         };
-        let backend = Embedded::new(tables, &loaded.dialect(), limits).map_err(failed)?.for_run(&record.id);
-        backend.reserve(&written(&decisions)).map_err(failed)?;
-        adopt(&backend, &plan, &adopted)?;
-        let backend = Arc::new(backend);
-        let work = Work { plan, decisions, backend: backend.clone(), transfers, record, jobs: loaded.settings.jobs };
+        let work = Work { plan, decisions, backend, transfers, record, jobs, max_rows: self.max_rows };
         let results = execute(work, &mut ledger, &mut *reporter)?;
-        if let Some(last) = last.filter(|_| results.run.status == Status::Success) {
-            backend.forget(&last.id);
+        if let (Some(last), Some(local)) = (last.filter(|_| results.run.status == Status::Success), &local) {
+            local.forget(&last.id);
         }
-        drop((backend, ledger));
+        let remote = local.is_none();
+        drop((local, ledger));
         match outcome(&results) {
+            Outcome::Done if remote => Ok(Outcome::Done),
             Outcome::Done => {
                 let idle = results.steps.iter().all(|step| step.attempts == 0);
                 super::check::after_run(globals, loaded, wanted, idle)
             }
             other => Ok(other),
         }
+    }
+
+    /// The engine on this machine, once the sources that are read are in order and no other run writes the same tables.
+    fn embedded(
+        &self,
+        loaded: &Loaded,
+        tables: LocalTables,
+        read: &[TableName],
+        decisions: &[Decision],
+        record: &RunRecord,
+    ) -> Result<Embedded, Outcome> {
+        let unreadable = tables.check(read, &loaded.settings.timezone);
+        if !unreadable.is_empty() {
+            let wrong = |error: BackendError| Diagnostic::error("unreadable-source", error.message);
+            return Err(Outcome::Wrong(unreadable.into_iter().map(wrong).collect()));
+        }
+        let limits = Limits {
+            memory: usize::try_from(loaded.settings.memory_limit).unwrap_or(usize::MAX),
+            threads: self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
+            spill: loaded.home().join("spill").join(std::process::id().to_string()),
+        };
+        let backend = Embedded::new(tables, &loaded.dialect(), limits).map_err(failed)?.for_run(&record.id);
+        backend.reserve(&written(decisions)).map_err(failed)?;
+        Ok(backend)
     }
 
     fn record(&self, loaded: &Loaded, wanted: &[Name], selection: Option<&str>) -> RunRecord {
@@ -207,60 +241,6 @@ impl Run {
     }
 }
 
-/// The run that `--resume` takes up.
-fn last_run(loaded: &Loaded, wanted: &[Name]) -> Result<RunRecord, Outcome> {
-    let ledger = Ledger::open_existing(&loaded.local()?.ledger()).map_err(broken)?;
-    let last = match (&ledger, wanted.first()) {
-        (Some(ledger), Some(job)) => ledger.last_run(job).map_err(broken)?,
-        _ => None,
-    };
-    last.ok_or_else(|| Outcome::Wrong(vec![Diagnostic::error("no-run", "there is no earlier run to resume")]))
-}
-
-/// What a run finished and did not publish, where its rows are still there.
-fn finished(
-    plan: &Plan,
-    run: &RunRecord,
-    tables: &LocalTables,
-    ledger: &Ledger,
-) -> Result<HashMap<StepId, (String, Fingerprint)>, Outcome> {
-    let mut finished = HashMap::new();
-    // A load runs again: its tally of rows that do not fit belongs to the run that publishes.
-    let computed = |step: &&PlannedStep| !step.view && !matches!(step.work, crate::plan::Work::Load(_));
-    for step in plan.steps.iter().filter(computed) {
-        let Some(table) = &step.publish else { continue };
-        let Some(last) = ledger.last_step(&step.id).map_err(broken)? else { continue };
-        if last.run == run.id
-            && last.status == Status::Success
-            && tables.warehouse().has_unpublished(table, &run.id)
-            && let Some(fingerprint) = last.fingerprint
-        {
-            finished.insert(step.id.clone(), (run.id.clone(), fingerprint));
-        }
-    }
-    Ok(finished)
-}
-
-/// The steps whose rows an earlier run has finished, and that run.
-fn adopted(choices: &Choices) -> Vec<(usize, String)> {
-    let run = |choice: &Choice| match choice {
-        Choice::Run(Reason::Finished(run)) => Some(run.clone()),
-        _ => None,
-    };
-    choices.choices.iter().enumerate().filter_map(|(at, choice)| Some((at, run(choice)?))).collect()
-}
-
-fn adopt(backend: &Embedded, plan: &Plan, adopted: &[(usize, String)]) -> Result<(), Outcome> {
-    for (at, run) in adopted {
-        let step = &plan.steps[*at];
-        if !backend.adopt(step, run).map_err(failed)? {
-            let message = format!("what run {run} finished of `{}` is there no more; run without --resume", step.id);
-            return Err(Outcome::Broken(message));
-        }
-    }
-    Ok(())
-}
-
 fn outcome(results: &RunResults) -> Outcome {
     match results.run.status {
         Status::Success => Outcome::Done,
@@ -271,12 +251,13 @@ fn outcome(results: &RunResults) -> Outcome {
 
 /// What a run carries out.
 struct Work {
-    plan: Plan,
+    plan: Arc<Plan>,
     decisions: Vec<Decision>,
     backend: Arc<dyn Backend>,
     transfers: Arc<Transfers>,
     record: RunRecord,
     jobs: usize,
+    max_rows: Option<u64>,
 }
 
 fn execute(work: Work, ledger: &mut Ledger, reporter: &mut dyn Reporter) -> Result<RunResults, Outcome> {
@@ -286,13 +267,14 @@ fn execute(work: Work, ledger: &mut Ledger, reporter: &mut dyn Reporter) -> Resu
         reporter.event(event);
     };
     let execution = Execution {
-        plan: Arc::new(work.plan),
+        plan: work.plan,
         decisions: work.decisions,
         backend: work.backend,
         transfers: work.transfers,
         ledger,
         record: work.record,
         jobs: work.jobs,
+        max_rows: work.max_rows,
         cancel: cancel.clone(),
         tell: &mut tell,
     };
@@ -332,19 +314,15 @@ pub(super) fn sources(loaded: &Loaded) -> HashMap<TableName, Source> {
 
 /// The databases that exports of this target go to.
 fn connections(loaded: &Loaded) -> Connections {
-    let secrets: Box<dyn Secrets> = match &loaded.settings.secrets {
-        SecretsProvider::Environment => Box::new(EnvironmentSecrets),
-        SecretsProvider::ParameterStore { region } => Box::new(ParameterStore::new(region.clone())),
-    };
     let logins = loaded.settings.connections.iter();
     let logins = logins.map(|(name, connection)| (name.clone(), connection.login(&loaded.settings.root))).collect();
-    Connections { logins, vault: Arc::new(Vault::new(secrets)) }
+    Connections { logins, vault: loaded.vault.clone() }
 }
 
 /// What loads and exports on this target.
-pub(super) fn transfers(loaded: &Loaded, tables: &LocalTables) -> Result<Arc<Transfers>, Outcome> {
-    let home = &loaded.local()?.state;
-    Ok(Arc::new(Transfers::new(tables.stores().clone(), loaded.settings.root.clone(), home, connections(loaded))))
+pub(super) fn transfers(loaded: &Loaded, tables: &dyn Marks) -> Arc<Transfers> {
+    let (root, home) = (loaded.settings.root.clone(), loaded.home());
+    Arc::new(Transfers::new(tables.stores().clone(), root, &home, connections(loaded)))
 }
 
 /// Everything that a decision depends on: the tables as they are, and what they were made from.
@@ -352,7 +330,7 @@ pub(super) fn state(
     loaded: &Loaded,
     plan: &Plan,
     volatile: BTreeSet<usize>,
-    tables: &LocalTables,
+    tables: &dyn Marks,
     ledger: &Ledger,
 ) -> Result<State, Outcome> {
     let mut names: BTreeSet<TableName> = plan.steps.iter().filter_map(|step| step.publish.clone()).collect();
@@ -366,9 +344,10 @@ pub(super) fn state(
     }
     let names: Vec<TableName> = names.into_iter().collect();
     let mut state = State { volatile, clock: clock(loaded), ..State::default() };
-    state.versions = tables
-        .versions(&names)
-        .map_err(|error| Outcome::Wrong(vec![Diagnostic::error("unreadable-source", error.to_string())]))?;
+    state.versions = tables.versions(&names).map_err(|error| match error.remedy {
+        Remedy::Author => Outcome::Wrong(vec![Diagnostic::error("unreadable-source", error.to_string())]),
+        _ => failed(error),
+    })?;
     let mut published = ledger.all_published().map_err(broken)?;
     outside(loaded, plan, tables, &published, &mut state)?;
     for name in names {
@@ -392,11 +371,11 @@ pub(super) fn state(
 fn outside(
     loaded: &Loaded,
     plan: &Plan,
-    tables: &LocalTables,
+    tables: &dyn Marks,
     published: &HashMap<String, Published>,
     state: &mut State,
 ) -> Result<(), Outcome> {
-    let transfers = transfers(loaded, tables)?;
+    let transfers = transfers(loaded, tables);
     let wrong = |code, error: StoreError| Outcome::Wrong(vec![Diagnostic::error(code, error.message)]);
     for step in &plan.steps {
         if let crate::plan::Work::Load(load) = &step.work {

@@ -4,12 +4,13 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::loaded::{Loaded, Meaning};
+use super::site::Site;
 use super::{Globals, Outcome, print};
 use crate::diagnostic::Diagnostic;
 use crate::ledger::{Ledger, RunRecord, RunSummary, StepRecord};
 use crate::plan::Verdict;
 use crate::report;
-use crate::settings::Flags;
+use crate::settings::{BackendSettings, Flags};
 
 /// Arguments of `pipe runs`.
 #[derive(Debug, Args)]
@@ -45,7 +46,12 @@ enum Format {
 impl Runs {
     pub(super) fn run(self, globals: &Globals) -> Result<Outcome, Outcome> {
         let loaded = Loaded::read(globals, &Meaning::default(), Flags::default())?;
-        let Some(ledger) = Ledger::open_existing(&loaded.local()?.ledger()).map_err(super::run::broken)? else {
+        let elsewhere = !matches!(loaded.settings.target.backend, BackendSettings::DataFusion(_));
+        let found = match elsewhere {
+            true => Some(Site::open(&loaded, "runs")?.ledger(&loaded)?),
+            false => Ledger::open_existing(&loaded.home().join("ledger.db")).map_err(super::run::broken)?,
+        };
+        let Some(ledger) = found else {
             return if self.run.is_some() { Err(unknown(self.run.as_deref())) } else { self.list(&[]) };
         };
         let runs = ledger.runs(if self.run.is_some() { 1 } else { self.limit }).map_err(super::run::broken)?;

@@ -10,10 +10,13 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::execution::runtime_env::RuntimeEnv;
 
 use super::loaded::{Loaded, Meaning};
+use super::site::Site;
 use super::{Globals, Outcome, block_on, print, rollback};
 use crate::backend::datafusion::runtime as limited;
 use crate::diagnostic::Diagnostic;
+use crate::dialect::command::ScriptStatement;
 use crate::dialect::constructs::{self, Construct};
+use crate::dialect::emit::{Resolution, emit};
 use crate::dialect::functions::{self, Fidelity, Function};
 use crate::dialect::session::SessionParameters;
 use crate::dialect::types::SqlType;
@@ -22,7 +25,7 @@ use crate::ledger::Ledger;
 use crate::name::Name;
 use crate::report::table::{self, Format};
 use crate::session::{self, Failure, Session};
-use crate::settings::{Environment, Flags, Moment, instant, memory_limit};
+use crate::settings::{BackendSettings, Environment, Flags, Moment, instant, memory_limit};
 use crate::text::SourceFile;
 use crate::warehouse::{self, Warehouse};
 
@@ -83,6 +86,12 @@ impl Sql {
             let nothing = Diagnostic::error("no-statement", "there is no statement to run");
             return Err(Outcome::Wrong(vec![nothing]));
         }
+        if !self.memory && self.as_of.is_none() {
+            let loaded = self.loaded(globals)?;
+            if let BackendSettings::Snowflake(_) = &loaded.settings.target.backend {
+                return self.on_snowflake(&loaded, &statements);
+            }
+        }
         let mut session = if self.memory {
             let now = self.date.map_or_else(Utc::now, |date| date.in_zone(session::TIMEZONE));
             let limit = memory_limit(self.memory_limit.as_deref(), &Environment::read())?;
@@ -103,11 +112,32 @@ impl Sql {
         Ok(Outcome::Done)
     }
 
-    /// A session over the target's tables and the project's sources.
-    fn on_target(&self, globals: &Globals) -> Result<Session, Outcome> {
+    fn loaded(&self, globals: &Globals) -> Result<Loaded, Outcome> {
         let meaning = Meaning { date: self.date, ..Meaning::default() };
         let flags = Flags { memory_limit: self.memory_limit.clone(), ..Flags::default() };
-        let loaded = Loaded::read(globals, &meaning, flags)?;
+        Loaded::read(globals, &meaning, flags)
+    }
+
+    /// Has the server run the statements, each as it is written but for a clock that is pinned.
+    fn on_snowflake(&self, loaded: &Loaded, statements: &[ScriptStatement]) -> Result<Outcome, Outcome> {
+        let Site::Snowflake(remote) = Site::open(loaded, "sql")? else { return Ok(Outcome::Done) };
+        let zone = loaded.settings.timezone.parse().unwrap_or(chrono_tz::UTC);
+        let clock = loaded.settings.date.map(|date| (date, zone));
+        let text = |statement: &ScriptStatement| match statement {
+            ScriptStatement::Sql(statement) => emit(statement, &Resolution { names: &|_| None, clock }),
+            ScriptStatement::Command(_, span) => span.text().to_owned(),
+        };
+        let texts: Vec<String> = statements.iter().map(text).collect();
+        let answer = block_on(remote.backend.answer(&texts))?.map_err(super::run::failed)?;
+        let parameters =
+            SessionParameters { timezone: loaded.settings.timezone.clone(), ..SessionParameters::default() };
+        self.print(&answer.0, &answer.1, &parameters)?;
+        Ok(Outcome::Done)
+    }
+
+    /// A session over the target's tables and the project's sources.
+    fn on_target(&self, globals: &Globals) -> Result<Session, Outcome> {
+        let loaded = self.loaded(globals)?;
         let broken = |error: warehouse::Error| Outcome::Broken(error.to_string());
         let warehouse = Warehouse::open(&loaded.local()?.warehouse()).map_err(broken)?;
         let warehouse = warehouse.keeping(loaded.settings.kept_sets);

@@ -1,20 +1,28 @@
 //! `pipe validate`: everything about jobs that can be known without data.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::catalogue::sources_of;
 use super::loaded::{Loaded, Meaning};
+use super::site::Site;
 use super::{Globals, Outcome, print};
 use crate::diagnostic::{Diagnostic, Severity, has_errors};
+use crate::job::keys::duration;
 use crate::plan;
 use crate::report::snippet;
-use crate::settings::Flags;
+use crate::settings::{BackendSettings, Flags};
 
 /// Arguments of `pipe validate`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   pipe validate
   pipe validate pipelines/this_week.yaml --format json
+  pipe validate --target prod --fresh
+
+On a Snowflake target the columns are those of its catalogue, and what differs from `schemas/` is told.
 
 Exit codes: 0 nothing is wrong, 2 something is; all problems are told at once.")]
 pub(super) struct Validate {
@@ -23,6 +31,12 @@ pub(super) struct Validate {
     jobs: Vec<String>,
     #[command(flatten)]
     meaning: Meaning,
+    /// On a Snowflake target: how old what is known of its catalogue may be, such as `10m`
+    #[arg(long, value_name = "AGE", default_value = "1h", value_parser = age)]
+    catalogue_age: Duration,
+    /// On a Snowflake target: look at its catalogue now
+    #[arg(long)]
+    fresh: bool,
     /// How problems are told
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
@@ -43,7 +57,14 @@ impl Validate {
         let loaded = Loaded::read(globals, &self.meaning, Flags::default())?;
         let wanted = loaded.wanted(&self.jobs)?;
         let (resolved, mut problems) = loaded.resolve(&wanted);
-        let (plan, more) = plan::check(resolved, &loaded.dialect(), &loaded.contracts);
+        if let BackendSettings::Snowflake(_) = &loaded.settings.target.backend
+            && let Site::Snowflake(remote) = Site::open(&loaded, "validate")?
+        {
+            let tables = sources_of(&loaded, &resolved.plan);
+            let age = if self.fresh { Duration::ZERO } else { self.catalogue_age };
+            problems.extend(remote.compile_against(&loaded, &tables, age)?);
+        }
+        let (plan, more) = plan::check(resolved, &loaded.dialect(), loaded.columns());
         problems.extend(more);
         let wrong = has_errors(&problems);
         if self.format == Format::Json {
@@ -64,6 +85,10 @@ impl Validate {
         }
         Ok(Outcome::Done)
     }
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    duration(text).ok_or_else(|| "it is not a length of time such as `10m`".to_owned())
 }
 
 fn eprint(text: &str) -> std::io::Result<()> {

@@ -116,7 +116,7 @@ static KINDS: [Key; 1 + transform::KINDS.len() + TRANSFERS.len()] = {
     kinds
 };
 
-static STEP_KEYS: [Key; 13] = [
+static STEP_KEYS: [Key; 14] = [
     Key::new("description", Shape::Text, "What the step is for."),
     Key::new(
         "publish",
@@ -152,9 +152,16 @@ static STEP_KEYS: [Key; 13] = [
     Key::new("retry", Shape::Record(&RETRY), "How a try that failed for a passing reason is repeated.")
         .example("{max: 3, backoff: 2s}"),
     Key::new("timeout", Shape::Form(&DURATION), "How long one try may take.").example("10m"),
+    ENGINE,
     ON_ERROR,
     Key::new("owner", Shape::Text, "Who answers for it."),
 ];
+
+const ENGINE: Key = Key::new(
+    "engine",
+    Shape::Word(&["local"]),
+    "`local`: computed on the machine that runs the job, whatever the target; on Snowflake its inputs are fetched and its rows loaded.",
+);
 
 const ON_ERROR: Key = Key::new(
     "on_error",
@@ -222,24 +229,5 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 fn is_schedule(text: &str) -> bool {
-    let fields: Vec<_> = text.split_whitespace().collect();
-    let bounds = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)];
-    fields.len() == 5
-        && fields.iter().zip(bounds).all(|(field, bounds)| field.split(',').all(|part| is_cron_part(part, bounds)))
-}
-
-fn is_cron_part(part: &str, (low, high): (u32, u32)) -> bool {
-    let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
-    let number = |text: &str| text.parse::<u32>().is_ok_and(|n| (low..=high).contains(&n)) || is_cron_word(text, high);
-    step.is_none_or(|step| step.parse::<u32>().is_ok_and(|n| n > 0))
-        && (range == "*" || range.split_once('-').map_or_else(|| number(range), |(a, b)| number(a) && number(b)))
-}
-
-fn is_cron_word(text: &str, high: u32) -> bool {
-    let words: &[&str] = match high {
-        12 => &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
-        7 => &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
-        _ => &[],
-    };
-    words.contains(&text.to_lowercase().as_str())
+    super::schedule::Schedule::parse(text).is_some()
 }

@@ -158,6 +158,7 @@ impl Reader<'_> {
             retry: node.get("retry").and_then(retry),
             timeout: node.get("timeout").and_then(Node::scalar).and_then(duration),
             on_error: self.on_error(node, publish.is_some() || publish_template.is_some()),
+            local: node.get("engine").is_some(),
             publish,
             included: true,
             publish_template,

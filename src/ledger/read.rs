@@ -199,6 +199,7 @@ fn step(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         sql: row.get(10)?,
         error: row.get(11)?,
         tests: Vec::new(),
+        queries: Vec::new(),
         table: row.get(12)?,
     })
 }

@@ -106,6 +106,8 @@ pub struct StepRecord {
     pub error: Option<String>,
     /// What its tests said.
     pub tests: Vec<TestRecord>,
+    /// The backend's own names of what its last attempt asked; told by a run and not kept.
+    pub queries: Vec<String>,
     /// The table it published, in lower case.
     pub table: Option<String>,
 }
@@ -125,6 +127,7 @@ impl StepRecord {
             sql: None,
             error: None,
             tests: Vec::new(),
+            queries: Vec::new(),
             table: None,
         }
     }

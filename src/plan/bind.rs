@@ -201,7 +201,7 @@ impl Binder<'_> {
                 (sql, bound) = self.by_partition(&sql, bound, &files.partition_by, &place)?;
             }
         }
-        let work = Work::Query(Query { sql, plan: Opaque::new(bound) });
+        let work = Work::Query(Query { sql, inputs: planned.inputs.clone(), plan: Opaque::new(bound) });
         Some(Bound { schema: Arc::new(Schema::new(fields)), work, columns, export })
     }
 
@@ -276,7 +276,8 @@ impl Binder<'_> {
         let mut queries = Vec::new();
         for (input, name) in names.iter().enumerate() {
             let sql = transform.query(input, &slices);
-            queries.push(self.input_query(&sql, &name.span, &transform.expressions(input), &tables)?);
+            let query = self.input_query(&sql, &name.span, &transform.expressions(input), &tables)?;
+            queries.push(Query { inputs: planned.inputs.clone(), ..query });
         }
         self.contract(&columns, step);
         let now = i64::try_from(now).unwrap_or(i64::MAX);
@@ -315,7 +316,7 @@ impl Binder<'_> {
             }
         };
         let plan = self.statement(&statement, tables, &|span| derived.origin(span))?;
-        Some(Query { sql: sql.to_owned(), plan: Opaque::new(plan) })
+        Some(Query { sql: sql.to_owned(), inputs: Vec::new(), plan: Opaque::new(plan) })
     }
 
     /// The plan with every column in the type that its values rest in.
@@ -398,7 +399,7 @@ impl Binder<'_> {
         }
         let tables = self.named(inputs)?;
         let plan = self.statement(&text.statement, &tables, &|_| text.test.span.clone())?;
-        Some(Query { sql: text.statement.text().to_owned(), plan: Opaque::new(plan) })
+        Some(Query { sql: text.statement.text().to_owned(), inputs: inputs.to_vec(), plan: Opaque::new(plan) })
     }
 }
 

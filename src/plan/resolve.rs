@@ -152,6 +152,7 @@ impl<'a, 's> Resolver<'a, 's> {
         planned.tags = step.tags.clone();
         planned.patience = patience(step);
         planned.on_error = step.on_error;
+        planned.local = step.local;
         for need in &step.needs {
             let needed = job.steps.get(&need.value).map(|needed| &needed.kind);
             if matches!(needed, Some(StepKind::Export(_))) && !matches!(step.kind, StepKind::Export(_)) {

@@ -61,6 +61,8 @@ impl TableSource for InputTable {
 pub struct Query {
     /// The text, rendered.
     pub sql: String,
+    /// The tables that it names, and what they mean.
+    pub inputs: Vec<Input>,
     /// The bound plan, over [`InputTable`]s.
     pub plan: Opaque<LogicalPlan>,
 }
@@ -221,6 +223,8 @@ pub struct PlannedStep {
     pub patience: Patience,
     /// What its failure means.
     pub on_error: OnError,
+    /// Whether it is computed on this machine, whatever the target.
+    pub local: bool,
     /// Its tags.
     pub tags: Vec<String>,
 }
@@ -246,6 +250,7 @@ impl PlannedStep {
             outside: String::new(),
             patience: Patience::default(),
             on_error: OnError::default(),
+            local: false,
             tags: Vec::new(),
         }
     }

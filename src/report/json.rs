@@ -88,6 +88,7 @@ pub(crate) fn step(record: &StepRecord) -> Value {
         "table": record.table,
         "error": record.error,
         "tests": record.tests,
+        "queries": record.queries,
     })
 }
 

@@ -20,6 +20,7 @@ pub(super) struct Tried {
     pub(super) seconds: f64,
     pub(super) rows: Option<u64>,
     pub(super) tests: Vec<TestRecord>,
+    pub(super) queries: Vec<String>,
     pub(super) error: Option<BackendError>,
 }
 
@@ -29,13 +30,14 @@ pub(super) struct Means {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) transfers: Arc<Transfers>,
     pub(super) errand: Errand,
+    pub(super) max_rows: Option<u64>,
 }
 
 /// Builds and tests the step, within its time and until it is told to stop.
 pub(super) async fn try_step(means: Means, at: usize, attempt: Attempt) -> Tried {
     let started = Instant::now();
     let step = &means.plan.steps[at];
-    let mut tried = Tried { seconds: 0.0, rows: None, tests: Vec::new(), error: None };
+    let mut tried = Tried { seconds: 0.0, rows: None, tests: Vec::new(), queries: Vec::new(), error: None };
     let limit = step.patience.timeout.unwrap_or(Duration::from_secs(60 * 60 * 24 * 365));
     let cancel = attempt.cancel.clone();
     tokio::select! {
@@ -52,6 +54,7 @@ pub(super) async fn try_step(means: Means, at: usize, attempt: Attempt) -> Tried
         },
     }
     tried.seconds = started.elapsed().as_secs_f64();
+    tried.queries = means.backend.queries(&step.id);
     tried
 }
 
@@ -79,6 +82,12 @@ async fn build_and_test(
         }
         _ => backend.build(step, attempt).await?,
     };
+    if let (Some(rows), Some(most)) = (built.rows, means.max_rows)
+        && rows > most
+    {
+        let message = format!("gives {rows} rows, and --max-rows allows {most}");
+        return Err(BackendError::new(Remedy::Resources, message));
+    }
     for test in &step.tests {
         tests.push(ask(test, backend).await?);
     }

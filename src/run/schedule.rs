@@ -89,6 +89,7 @@ impl<'a> Schedule<'a> {
 
     pub(super) async fn run(mut self) -> Result<RunResults, LedgerError> {
         self.prepare()?;
+        self.remember().await;
         let mut interrupted = false;
         loop {
             while !interrupted && self.halted.is_none() && self.busy < self.run.jobs.max(1) {
@@ -201,6 +202,7 @@ impl<'a> Schedule<'a> {
                 at: self.run.record.started.to_rfc3339(),
                 made_from: fingerprint.whole().to_string(),
             },
+            max_rows: self.run.max_rows,
         };
         self.busy += 1;
         self.tasks.spawn(async move { Report::Tried(at, Box::new(try_step(means, at, attempt).await)) });
@@ -268,6 +270,7 @@ impl<'a> Schedule<'a> {
         record.seconds += tried.seconds;
         record.rows = tried.rows;
         record.tests = tried.tests;
+        record.queries = tried.queries;
         if let Some(error) = &tried.error
             && error.remedy == Remedy::Retry
             && record.attempts < patience.attempts
@@ -337,6 +340,21 @@ impl<'a> Schedule<'a> {
         }
     }
 
+    /// Keeps what is known of the run with the tables, where other machines look there. What is not kept is computed again
+    /// by whoever comes next.
+    async fn remember(&self) {
+        if !self.run.backend.keeps_history() {
+            return;
+        }
+        let kept = match self.run.ledger.entries(&self.run.record.id) {
+            Ok(entries) => self.run.backend.remember(&entries).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = kept {
+            tracing::warn!(%error, "the run's history could not be kept with the tables");
+        }
+    }
+
     fn release(&mut self, node: Node) {
         for next in self.run.plan.clone().dag.after(node) {
             self.waited(next);
@@ -381,6 +399,7 @@ impl<'a> Schedule<'a> {
         for (at, done) in exported {
             self.export_done(job, at, done)?;
         }
+        self.remember().await;
         self.release(Node::Publish(job));
         Ok(())
     }
@@ -427,11 +446,13 @@ impl<'a> Schedule<'a> {
             }
         }
         self.run.transfers.close().await;
-        let steps: Vec<StepRecord> = self.records.into_iter().flatten().collect();
-        let mut run = self.run.record;
+        let steps: Vec<StepRecord> = std::mem::take(&mut self.records).into_iter().flatten().collect();
+        let mut run = self.run.record.clone();
         run.status = status_of(&steps, !self.withheld.is_empty(), interrupted);
         run.finished = Some(now());
         self.run.ledger.finish(&run.id, run.status, run.finished.unwrap_or_default())?;
+        self.remember().await;
+        self.run.backend.close().await;
         let results = RunResults { run, steps, published: self.published, withheld: self.withheld };
         (self.run.tell)(&Event::RunFinished(Box::new(results.clone())));
         Ok(results)

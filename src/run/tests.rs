@@ -101,7 +101,8 @@ impl Backend for Scripted {
 }
 
 fn query() -> Query {
-    Query { sql: "select 1".to_owned(), plan: Opaque::new(LogicalPlanBuilder::empty(true).build().expect("a plan")) }
+    let plan = Opaque::new(LogicalPlanBuilder::empty(true).build().expect("a plan"));
+    Query { sql: "select 1".to_owned(), inputs: Vec::new(), plan }
 }
 
 /// `job.step` reads the named steps and publishes where its name starts with `t`.
@@ -189,7 +190,8 @@ fn run_steps(steps: Vec<PlannedStep>, backend: Scripted, cancel_after: Option<Du
         let connections = Connections { logins: HashMap::new(), vault };
         let transfers = Arc::new(Transfers::new(stores, folder.path().to_owned(), folder.path(), connections));
         let tell = &mut tell;
-        let run = Run { plan, decisions, backend, transfers, ledger: &mut ledger, record, jobs: 2, cancel, tell };
+        let ledger = &mut ledger;
+        let run = Run { plan, decisions, backend, transfers, ledger, record, jobs: 2, max_rows: None, cancel, tell };
         run.execute().await.expect("the ledger works")
     });
     let kept = ledger.steps_of(&results.run.id).expect("read back");

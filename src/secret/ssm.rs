@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::config::retry::RetryConfig;
 use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_ssm::operation::get_parameters::GetParametersError;
+use aws_sdk_ssm::types::Parameter;
 
 use super::{Secret, SecretError, Secrets, aws};
 
@@ -21,12 +21,30 @@ const ATTEMPTS: u32 = 4;
 #[derive(Clone, Debug, Default)]
 pub struct ParameterStore {
     region: Option<String>,
+    path: Option<String>,
 }
 
 impl ParameterStore {
-    /// The store of this region, or of the machine's.
-    pub fn new(region: Option<String>) -> Self {
-        Self { region }
+    /// The store of this region, or of the machine's; names without a path are under this one.
+    pub fn new(region: Option<String>, path: Option<String>) -> Self {
+        let path = path.map(|path| format!("/{}/", path.trim_matches('/')));
+        Self { region, path }
+    }
+
+    /// All that is under the path, page by page, by what follows the path in its name.
+    async fn under(&self, client: &Client, path: &str) -> Result<HashMap<String, Secret>, String> {
+        let mut found = HashMap::new();
+        let request = client.get_parameters_by_path().path(path).recursive(true).with_decryption(true);
+        let mut pages = request.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            for parameter in page.map_err(|error| explained(&error, "ssm:GetParametersByPath"))?.parameters() {
+                if let Some((name, value)) = named(parameter) {
+                    let short = name.strip_prefix(path).unwrap_or(&name).to_owned();
+                    found.insert(short, value);
+                }
+            }
+        }
+        Ok(found)
     }
 
     async fn client(&self) -> Result<Client, String> {
@@ -46,31 +64,50 @@ impl Secrets for ParameterStore {
         let refused = |name: &String, reason: &str| SecretError { name: name.clone(), reason: reason.to_owned() };
         let all = |names: &[String], reason: &str| names.iter().map(|name| refused(name, reason)).collect::<Vec<_>>();
         let client = self.client().await.map_err(|reason| all(names, &reason))?;
-        let (mut found, mut missing) = (HashMap::new(), Vec::new());
-        for batch in names.chunks(BATCH) {
-            let request = client.get_parameters().set_names(Some(batch.to_vec())).with_decryption(true);
-            let answer = request.send().await.map_err(|error| all(batch, &explained(&error)))?;
-            for parameter in answer.parameters() {
-                if let (Some(name), Some(value)) = (parameter.name(), parameter.value()) {
-                    found.insert(name.to_owned(), Secret::new(value));
-                }
-            }
-            let absent = batch.iter().filter(|name| !found.contains_key(*name));
-            missing.extend(absent.map(|name| refused(name, "there is no such parameter in this account and region")));
+        let (short, whole): (Vec<String>, Vec<String>) =
+            names.iter().cloned().partition(|name| self.path.is_some() && !name.starts_with('/'));
+        let mut found = HashMap::new();
+        if let Some(path) = self.path.as_deref().filter(|_| !short.is_empty()) {
+            let mut under = self.under(&client, path).await.map_err(|reason| all(&short, &reason))?;
+            found.extend(short.iter().filter_map(|name| under.remove_entry(name)));
         }
+        for batch in whole.chunks(BATCH) {
+            let request = client.get_parameters().set_names(Some(batch.to_vec())).with_decryption(true);
+            let answer = request.send().await.map_err(|error| all(batch, &explained(&error, "ssm:GetParameters")))?;
+            found.extend(answer.parameters().iter().filter_map(named));
+        }
+        let absent = names.iter().filter(|name| !found.contains_key(*name));
+        let missing: Vec<SecretError> = absent.map(|name| refused(name, &self.absent(name))).collect();
         if missing.is_empty() { Ok(found) } else { Err(missing) }
     }
 }
 
+impl ParameterStore {
+    fn absent(&self, name: &str) -> String {
+        match self.path.as_deref().filter(|_| !name.starts_with('/')) {
+            Some(path) => format!("there is no such parameter under `{path}` in this account and region"),
+            None => "there is no such parameter in this account and region".to_owned(),
+        }
+    }
+}
+
+fn named(parameter: &Parameter) -> Option<(String, Secret)> {
+    Some((parameter.name()?.to_owned(), Secret::new(parameter.value()?)))
+}
+
 /// What went wrong, in the words of whoever has to do something about it.
-fn explained<R: std::fmt::Debug + Send + Sync + 'static>(error: &SdkError<GetParametersError, R>) -> String {
+fn explained<E, R>(error: &SdkError<E, R>, right: &str) -> String
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
     match error {
         SdkError::ServiceError(failure) => {
             let failure = failure.err();
             let code = failure.code().unwrap_or("an error without a name");
             match code {
                 "AccessDeniedException" => {
-                    "access is denied; the role needs ssm:GetParameters on it, and kms:Decrypt on its key".to_owned()
+                    format!("access is denied; the role needs {right} on it, and kms:Decrypt on its key")
                 }
                 "ThrottlingException" | "TooManyUpdates" => {
                     format!("the parameter store asked to slow down {ATTEMPTS} times; try again in a minute")

@@ -153,7 +153,7 @@ static DATAFUSION_KEYS: [Key; 7] = [
 /// A target of the embedded engine.
 pub static DATAFUSION: Record = Record::new("datafusion target", &DATAFUSION_KEYS);
 
-static SNOWFLAKE_KEYS: [Key; 15] = [
+static SNOWFLAKE_KEYS: [Key; 19] = [
     Key::new("backend", Shape::Word(&["snowflake"]), "Snowflake.").required(),
     Key::new("account", Shape::Text, "The account identifier.").required().example("myorg-myaccount"),
     Key::new("user", Shape::Text, "The user.").required(),
@@ -166,7 +166,17 @@ static SNOWFLAKE_KEYS: [Key; 15] = [
     Key::new("private_key_file", Shape::Text, "The file of the private key, where it is not a secret of the provider."),
     Key::new("private_key_passphrase", Shape::Text, "The key's passphrase; only ever a reference to a secret."),
     Key::new("password", Shape::Text, "The password; only ever a reference to a secret."),
+    Key::new("oauth_token", Shape::Text, "An OAuth access token; only ever a reference to a secret."),
     Key::new("host", Shape::Text, "The host, where it is not `<account>.snowflakecomputing.com`."),
+    Key::new("stage", Shape::Text, "An external stage, by which rows from this machine are loaded.")
+        .example("PIPE.LOADS"),
+    Key::new("stage_url", Shape::Text, "The URL that the stage stands for.").example("s3://bucket/loads/"),
+    Key::new(
+        "statement_timeout",
+        Shape::Form(&crate::job::keys::DURATION),
+        "How long one statement may take; by default as long as the server lets it.",
+    )
+    .example("1h"),
     Key::new(
         "date",
         Shape::Form(&INSTANT),
@@ -190,6 +200,8 @@ static SECRETS: Record = Record::new(
         .required(),
         Key::new("region", Shape::Text, "The AWS region; by default that of the machine's configuration.")
             .example("eu-west-1"),
+        Key::new("path", Shape::Text, "Of `ssm`: the path of names without one, all of which are fetched at once.")
+            .example("/pipe/prod/"),
     ],
 );
 

@@ -72,7 +72,8 @@ fn secrets(node: &Node) -> SecretsProvider {
     match provider {
         Some("ssm") => {
             let region = node.get("region").and_then(Node::scalar).map(str::to_owned);
-            SecretsProvider::ParameterStore { region }
+            let path = node.get("path").and_then(Node::scalar).map(str::to_owned);
+            SecretsProvider::ParameterStore { region, path }
         }
         _ => SecretsProvider::Environment,
     }
@@ -188,7 +189,7 @@ pub(super) fn complete(connections: &IndexMap<String, Connection>, target: &Span
 }
 
 /// The parameters that may only be references to secrets.
-const SECRET_ONLY: [&str; 3] = ["private_key", "private_key_passphrase", "password"];
+const SECRET_ONLY: [&str; 4] = ["private_key", "private_key_passphrase", "password", "oauth_token"];
 
 fn connection(node: &Node, problems: &mut Vec<Diagnostic>) -> Connection {
     let mut parameters = IndexMap::new();

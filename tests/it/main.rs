@@ -14,6 +14,8 @@ mod project;
 mod reference;
 mod run;
 mod server;
+mod snowflake;
+mod snowflake_faults;
 mod sql;
 mod stand_in;
 mod transfer;

@@ -73,6 +73,11 @@ impl Project {
         self.run(words, &[])
     }
 
+    /// The same with these environment variables.
+    pub(crate) fn words_with(&self, words: &[&str], variables: &[(&str, &str)]) -> Ran {
+        self.run(words, variables)
+    }
+
     /// The same as [`Self::pipe`] with these environment variables.
     pub(crate) fn pipe_with(&self, words: &str, variables: &[(&str, &str)]) -> Ran {
         self.run(&words.split_whitespace().collect::<Vec<_>>(), variables)

@@ -95,6 +95,63 @@ pub(crate) fn faulty(faults: &Value) -> Option<Server> {
     Some(server)
 }
 
+/// Snowflake's stand-in, shared by tests that each have a database of their own.
+pub(crate) fn snowflake() -> Option<Server> {
+    static SNOWFLAKE: OnceLock<Option<Server>> = OnceLock::new();
+    let found = *SNOWFLAKE.get_or_init(|| start_snowflake(&[]));
+    found.or_else(|| left_out("fakesnow"))
+}
+
+/// The same for one test alone, under these variables.
+pub(crate) fn snowflake_alone(variables: &[(&str, String)]) -> Option<Server> {
+    start_snowflake(variables).or_else(|| left_out("fakesnow"))
+}
+
+fn start_snowflake(variables: &[(&str, String)]) -> Option<Server> {
+    venv("fakesnow")?;
+    let (python, script) = (venv("python")?.to_string_lossy().into_owned(), tests().join("warehouse.py"));
+    let port = free_port();
+    let shown = port.to_string();
+    let users = json!({"PIPE": {"password": PASSWORD, "oauth": OAUTH, "public_key": keys().public}});
+    let mut words = vec!["env".to_owned(), format!("USERS={users}")];
+    words.extend(variables.iter().map(|(name, value)| format!("{name}={value}")));
+    words.extend([python, script.to_string_lossy().into_owned(), shown]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Some(start(port, &folder(&format!("snowflake-{port}")), &words))
+}
+
+/// The OAuth token that the stand-in takes.
+pub(crate) const OAUTH: &str = "pl4nted-Secret.token";
+/// The passphrase of the encrypted key.
+pub(crate) const PASSPHRASE: &str = "pl4nted-Secret.phrase";
+
+/// A pair of keys, the private one in both forms, and one that the stand-in does not know.
+pub(crate) struct Keys {
+    pub(crate) private: String,
+    pub(crate) encrypted: String,
+    pub(crate) public: String,
+    pub(crate) other: String,
+}
+
+pub(crate) fn keys() -> &'static Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let folder = folder("keys");
+        let pass = format!("pass:{PASSPHRASE}");
+        let run = |words: &[&str]| {
+            let done = Command::new("openssl").args(words).current_dir(&folder).output().expect("openssl runs");
+            assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+        };
+        for name in ["own.pem", "other.pem"] {
+            run(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", name]);
+        }
+        run(&["pkey", "-in", "own.pem", "-pubout", "-out", "own.pub"]);
+        run(&["pkcs8", "-topk8", "-v2", "aes-256-cbc", "-in", "own.pem", "-out", "own.enc", "-passout", &pass]);
+        let read = |name: &str| fs::read_to_string(folder.join(name)).expect("a key");
+        Keys { private: read("own.pem"), encrypted: read("own.enc"), public: read("own.pub"), other: read("other.pem") }
+    })
+}
+
 /// PostgreSQL with a user `pipe`, who has a password and the database `app`.
 pub(crate) fn postgres() -> Option<Server> {
     static POSTGRES: OnceLock<Option<Server>> = OnceLock::new();
@@ -167,6 +224,20 @@ fn start_postgres(settings: &[&str]) -> Option<Server> {
 }
 
 impl Server {
+    /// Tells Snowflake's stand-in something, and gives its answer.
+    pub(crate) fn gate(self, told: &Value) -> Value {
+        let (status, answer) = self.http("POST", "/__gate", "gate", "", told.to_string().as_bytes());
+        assert_eq!(status, 200, "{told}: {answer}");
+        serde_json::from_str(&answer).expect("JSON")
+    }
+
+    /// The statements that Snowflake's stand-in has got, as far as they have this in them.
+    pub(crate) fn statements(self, with: &str) -> Vec<String> {
+        let log = self.gate(&json!({}));
+        let texts = log["log"].as_array().expect("a log").iter().filter_map(|line| line["sql"].as_str());
+        texts.filter(|text| text.contains(with)).map(str::to_owned).collect()
+    }
+
     /// The certificate that it shows.
     pub(crate) fn certificate(self) -> PathBuf {
         let base = std::env::temp_dir().join(format!("pipe-stand-in-postgres-{}-{}", self.port, std::process::id()));

@@ -177,7 +177,7 @@ async fn table_rows(
         Arc::new(InputTable { origin: Origin::Table(table.clone()), schema: schema.clone() });
     let plan = LogicalPlanBuilder::scan(table.table.as_str(), source, None).and_then(LogicalPlanBuilder::build);
     let plan = plan.map_err(|error| Outcome::Broken(error.strip_backtrace()))?;
-    let query = Query { sql: format!("select * from {}", table.sql()), plan: Opaque::new(plan) };
+    let query = Query { sql: format!("select * from {}", table.sql()), inputs: Vec::new(), plan: Opaque::new(plan) };
     let batches = backend.query(&query).await.map_err(failed)?;
     concat_batches(&schema, &batches).map_err(|error| Outcome::Broken(error.to_string()))
 }

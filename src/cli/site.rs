@@ -1,0 +1,240 @@
+//! Where a target's tables and history are: the local warehouse, or Snowflake. What commands on jobs do there is the same.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::loaded::Loaded;
+use super::run::{broken, failed, sources};
+use super::{Outcome, block_on};
+use crate::backend::datafusion::LocalTables;
+use crate::backend::snowflake::{Credential, Login, Means, Snowflake, Stage};
+use crate::backend::{Backend, BackendError};
+use crate::diagnostic::Diagnostic;
+use crate::ledger::{Ledger, Status};
+use crate::name::{Name, TableName};
+use crate::plan::{Plan, StepId};
+use crate::secret::{Parameter, Secret};
+use crate::settings::{BackendSettings, Connection};
+use crate::store::Stores;
+
+/// The tables of a target.
+pub(super) enum Site {
+    /// On this machine.
+    Local(Box<LocalTables>),
+    /// On Snowflake.
+    Snowflake(Remote),
+}
+
+/// A Snowflake target, and what this machine keeps about it.
+pub(super) struct Remote {
+    pub(super) backend: Arc<Snowflake>,
+    stores: Arc<Stores>,
+}
+
+/// The marks of tables and files that a decision depends on.
+pub(super) trait Marks {
+    /// A mark of the present state of every one of these tables that exists.
+    fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError>;
+
+    /// Where files are.
+    fn stores(&self) -> &Arc<Stores>;
+}
+
+impl Marks for LocalTables {
+    fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError> {
+        LocalTables::versions(self, tables)
+    }
+
+    fn stores(&self) -> &Arc<Stores> {
+        LocalTables::stores(self)
+    }
+}
+
+impl Marks for Site {
+    fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError> {
+        match self {
+            Self::Local(local) => local.versions(tables),
+            Self::Snowflake(remote) => block_on(remote.backend.versions(tables))
+                .unwrap_or_else(|error| Err(BackendError::author(error.to_string()))),
+        }
+    }
+
+    fn stores(&self) -> &Arc<Stores> {
+        match self {
+            Self::Local(local) => local.stores(),
+            Self::Snowflake(remote) => &remote.stores,
+        }
+    }
+}
+
+impl Remote {
+    /// Where files are that rows travel by.
+    pub(super) fn stores(&self) -> &Stores {
+        &self.stores
+    }
+}
+
+impl Site {
+    /// The tables of the target, for a run of this name.
+    pub(super) fn open(loaded: &Loaded, run: &str) -> Result<Self, Outcome> {
+        let connection = match &loaded.settings.target.backend {
+            BackendSettings::DataFusion(local) => {
+                let tables = LocalTables::open(&local.state, sources(loaded)).map_err(failed)?;
+                return Ok(Self::Local(Box::new(tables.keeping(loaded.settings.kept_sets))));
+            }
+            BackendSettings::Snowflake(connection) => connection,
+        };
+        let home = loaded.home();
+        let stores = Arc::new(Stores::new(&home.join("sources.json")));
+        let means = Means {
+            run: run.to_owned(),
+            clock: loaded.clock,
+            stores: stores.clone(),
+            memory: usize::try_from(loaded.settings.memory_limit).unwrap_or(usize::MAX),
+            spill: home.join("spill").join(std::process::id().to_string()),
+        };
+        let backend = Snowflake::new(login(loaded, connection)?, &loaded.dialect(), means);
+        Ok(Self::Snowflake(Remote { backend: Arc::new(backend), stores }))
+    }
+
+    /// The history of the target's runs, with what other machines have written down.
+    pub(super) fn ledger(&self, loaded: &Loaded) -> Result<Ledger, Outcome> {
+        let mut ledger = Ledger::open(&loaded.home().join("ledger.db")).map_err(broken)?;
+        if let Self::Snowflake(remote) = self {
+            let entries = block_on(remote.backend.history())?.map_err(failed)?;
+            ledger.take_over(&entries, crate::run::now()).map_err(broken)?;
+        }
+        Ok(ledger)
+    }
+}
+
+impl Remote {
+    /// The steps of a run whose results are there and were not published.
+    pub(super) fn unpublished(&self, steps: impl Iterator<Item = StepId>, run: &str) -> Result<Vec<StepId>, Outcome> {
+        let of: Vec<(StepId, String)> = steps.map(|step| (step, run.to_owned())).collect();
+        block_on(self.backend.unpublished(&of))?.map_err(failed)
+    }
+
+    /// The target made ready for a run that takes over these steps of earlier ones.
+    pub(super) fn ready(
+        self,
+        plan: &Plan,
+        adopted: &[(usize, String)],
+        ledger: &Ledger,
+    ) -> Result<Arc<dyn Backend>, Outcome> {
+        let runs = ledger.runs(1000).map_err(broken)?;
+        let over: BTreeSet<String> = runs
+            .iter()
+            .filter(|run| run.record.status != Status::Running)
+            .map(|run| Snowflake::mark(&run.record.id))
+            .collect();
+        let wanted: Vec<(StepId, String)> =
+            adopted.iter().map(|(at, run)| (plan.steps[*at].id.clone(), run.clone())).collect();
+        let found = block_on(self.backend.prepare(&|run| over.contains(run), &wanted))?.map_err(failed)?;
+        match wanted.iter().find(|(step, _)| !found.contains(step)) {
+            Some((step, run)) => {
+                let message = format!("what run {run} finished of `{step}` is there no more; run without --resume");
+                Err(Outcome::Broken(message))
+            }
+            None => Ok(self.backend),
+        }
+    }
+}
+
+/// What logging in to Snowflake takes, secrets fetched.
+pub(super) fn login(loaded: &Loaded, connection: &Connection) -> Result<Login, Outcome> {
+    let parameters = Parameters { loaded, connection };
+    parameters.fetch()?;
+    let key = match parameters.plain("private_key_file") {
+        Some(path) => Some(key_file(loaded, &path)?),
+        None => parameters.secret("private_key")?,
+    };
+    let credential = match (key, parameters.secret("oauth_token")?, parameters.secret("password")?) {
+        (Some(key), None, None) => Credential::KeyPair(in_lines(&key), parameters.secret("private_key_passphrase")?),
+        (None, Some(token), None) => Credential::OAuth(token),
+        (None, None, Some(password)) => Credential::Password(password),
+        (None, None, None) => return Err(parameters.wrong("does not say how it logs in")),
+        _ => return Err(parameters.wrong("says in more than one way how it logs in")),
+    };
+    let stage = match (parameters.plain("stage"), parameters.plain("stage_url")) {
+        (Some(name), Some(url)) => Some(Stage { name, url }),
+        (None, None) => None,
+        _ => return Err(parameters.wrong("has one of `stage` and `stage_url`, which belong together")),
+    };
+    Ok(Login {
+        account: parameters.needed("account")?,
+        user: parameters.needed("user")?,
+        role: parameters.text("role")?,
+        warehouse: parameters.needed("warehouse")?,
+        database: parameters.needed("database")?,
+        schema: parameters.plain("schema").map_or_else(|| Name::unquoted("PIPE"), |name| Name::unquoted(&name)),
+        host: parameters.plain("host"),
+        timezone: loaded.settings.timezone.clone(),
+        credential,
+        statement_timeout: parameters.plain("statement_timeout").and_then(|text| crate::job::keys::duration(&text)),
+        stage,
+    })
+}
+
+/// The parameters of a connection, their secrets fetched at once.
+struct Parameters<'a> {
+    loaded: &'a Loaded,
+    connection: &'a Connection,
+}
+
+impl Parameters<'_> {
+    fn fetch(&self) -> Result<(), Outcome> {
+        let secret = |parameter: &Parameter| match parameter {
+            Parameter::Secret(name) => Some(name.clone()),
+            Parameter::Plain(_) => None,
+        };
+        let names = self.connection.parameters.values().filter_map(|parameter| secret(&parameter.value));
+        let names: Vec<String> = names.collect();
+        let fetched = block_on(self.loaded.vault.prepare(&names))?;
+        fetched.map_err(|errors| {
+            let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Outcome::Broken(texts.join("\nerror: "))
+        })
+    }
+
+    fn plain(&self, key: &str) -> Option<String> {
+        match &self.connection.parameters.get(key)?.value {
+            Parameter::Plain(text) => Some(text.clone()),
+            Parameter::Secret(_) => None,
+        }
+    }
+
+    fn secret(&self, key: &str) -> Result<Option<Secret>, Outcome> {
+        let Some(parameter) = self.connection.parameters.get(key) else { return Ok(None) };
+        let value = block_on(self.loaded.vault.value(&parameter.value))?;
+        value.map(Some).map_err(|error| Outcome::Broken(error.to_string()))
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, Outcome> {
+        Ok(self.secret(key)?.map(|value| value.expose().to_owned()))
+    }
+
+    fn needed(&self, key: &str) -> Result<String, Outcome> {
+        self.text(key)?.ok_or_else(|| self.wrong(&format!("does not say its `{key}`")))
+    }
+
+    fn wrong(&self, what: &str) -> Outcome {
+        let target = &self.loaded.settings.target;
+        let problem = Diagnostic::error("wrong-target", format!("the target `{}` {what}", target.name));
+        let hint = "it takes one of `private_key`, `private_key_file`, `oauth_token` and `password`";
+        let problem = problem.at(target.span.clone());
+        Outcome::Wrong(vec![if what.contains("logs in") { problem.hint(hint) } else { problem }])
+    }
+}
+
+fn key_file(loaded: &Loaded, path: &str) -> Result<Secret, Outcome> {
+    let path: PathBuf = loaded.settings.root.join(path);
+    let read = std::fs::read_to_string(&path);
+    read.map(Secret::new).map_err(|error| Outcome::Broken(format!("cannot read `{}`: {error}", path.display())))
+}
+
+/// A key whose line ends were written as `\n`, as an environment variable often has them, in lines.
+fn in_lines(key: &Secret) -> Secret {
+    Secret::new(key.expose().replace("\\n", "\n"))
+}
