@@ -227,7 +227,7 @@ impl Drop for Worker {
 }
 
 /// What a statement that was stopped on request fails with.
-const STOPPED: &str = "stopped";
+const STOPPED: &str = "stopped on request";
 
 /// Stops a statement whose future is dropped: an interruption does so, and so does a time limit. Its transaction is undone, so
 /// that no lock outlives the run.
@@ -251,7 +251,7 @@ pub(super) fn explain(error: &Error) -> BackendError {
     let code = error.snowflake_code().unwrap_or_default();
     let reason = error.snowflake_message().map(str::trim);
     let cause = chain(error);
-    let stopped = error.kind() == ErrorKind::Other && error.to_string() == STOPPED;
+    let stopped = error.kind() == ErrorKind::Other && error.to_string().ends_with(STOPPED);
     let remedy = match error.kind() {
         ErrorKind::Network | ErrorKind::Timeout | ErrorKind::SessionExpired => Remedy::Retry,
         ErrorKind::Auth | ErrorKind::Config => Remedy::Access,

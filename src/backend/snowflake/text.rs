@@ -186,7 +186,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             third.whole(),
-            "WITH PIPE__J__FRESH AS (\nselect id from backend.program where d > '2026-11-01'::DATE -- new\n), \
+            "WITH PIPE__J__FRESH AS (\nselect id from backend.program where d > '2026-11-01'::DATE\n), \
              PIPE__J__WANTED AS (\nwith x as (select * from PIPE__J__FRESH AS FRESH) select * from x\n)\n\
              select count(*) as n from PIPE__J__WANTED AS WANTED join PROD.PIPE.J__KEPT__PIPE_1 AS KEPT on wanted.id = kept.id"
         );
