@@ -82,7 +82,7 @@ impl Ledger {
 
 fn rows(connection: &Connection, table: &str, condition: &str, run: &str) -> rusqlite::Result<Vec<Value>> {
     let mut statement = connection.prepare_cached(&format!("select * from {table} where {condition}"))?;
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let read = statement.query_map(params![run], |row| {
         let cells = names.iter().enumerate().map(|(at, name)| Ok((name.clone(), value_of(row.get(at)?))));
         cells.collect::<rusqlite::Result<Map<String, Value>>>().map(Value::Object)

@@ -205,6 +205,8 @@ enum Cells {
     Earlier,
     /// NaN and infinities among other numbers.
     Wild,
+    /// NaN among other numbers.
+    NotANumber,
     /// Vectors of three floats.
     Vectors,
     /// The same as ARRAY.
@@ -250,6 +252,11 @@ fn made(kind: Cells, cells: &[u16]) -> ArrayRef {
             times(cells.iter().map(|cell| some(cell).map(hours)))
         }
         Cells::Earlier => times(cells.iter().map(|cell| some(cell).map(|cell| NOW - 90 * DAY - i64::from(cell)))),
+        Cells::NotANumber => floats(cells.iter().map(|cell| match cell % 7 {
+            0 => None,
+            1 => Some(f64::NAN),
+            rest => Some(f64::from(rest) / 4.0),
+        })),
         Cells::Wild => floats(cells.iter().map(|cell| match cell % 13 {
             0 => None,
             1 => Some(f64::NAN),
