@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::name::{Name, TableName};
+use crate::plan::incremental::Made;
 use crate::plan::{PlannedStep, Query, StepId};
 use crate::store::{Kind, StoreError};
 
@@ -96,6 +97,8 @@ pub struct Attempt {
     pub keep: Keep,
     /// Whether what the step published before does not count.
     pub afresh: bool,
+    /// What the result will have been made from, to be kept with it.
+    pub made: Option<Made>,
     /// Set when the run is interrupted or the time is over; dropping the future must stop the work as well.
     pub cancel: CancellationToken,
 }
@@ -133,6 +136,19 @@ pub enum Remedy {
     Resources,
     /// Nothing: it was asked to stop.
     Cancelled,
+}
+
+impl Remedy {
+    /// The word by which the ledger knows the class of an error.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Author => "author",
+            Self::Access => "access",
+            Self::Resources => "resources",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// Why a backend could not do what it was asked.

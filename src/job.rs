@@ -37,6 +37,12 @@ pub mod load;
 /// The `export` step.
 pub mod export;
 
+/// Lengths of intervals.
+pub mod grain;
+
+/// How a table grows: the `incremental` and `snapshot` blocks.
+pub mod incremental;
+
 /// When a job is to run.
 pub mod schedule;
 
@@ -89,6 +95,8 @@ pub struct Step {
     pub publish: Option<Spanned<TableName>>,
     /// How its result lives.
     pub materialize: Materialization,
+    /// How its table grows, where it is not computed whole.
+    pub incremental: Option<Box<incremental::Incremental>>,
     /// The columns that its result must have; empty where the author promises none.
     pub columns: Vec<ColumnContract>,
     /// The tests on its result, those under its columns included.
@@ -127,6 +135,7 @@ impl Step {
             kind: StepKind::Sql(sql),
             publish: None,
             materialize: Materialization::Table,
+            incremental: None,
             columns: Vec::new(),
             tests,
             needs: Vec::new(),

@@ -12,6 +12,9 @@ mod mirror;
 
 mod read;
 
+/// Tries that failed.
+mod tries;
+
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -21,10 +24,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use thiserror::Error;
 
 pub use read::{LastStep, RunSummary};
-pub use record::{CheckRecord, ProfileRecord, Published, RunRecord, Status, StepRecord, TestRecord};
+pub use record::{CheckRecord, ProfileRecord, Published, RunRecord, Status, StepRecord, TestRecord, TryRecord};
 
 /// The layout that this release reads and writes. A later release with another one migrates it; an earlier one refuses.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 const SCHEMA: &str = "
 create table runs (
@@ -63,6 +66,16 @@ create table checks (
     job text not null, name text not null, at integer not null, clock integer not null, verdict text not null,
     agreed integer, texts text not null,
     primary key (job, name, at)
+) strict, without rowid;
+";
+
+/// What the third layout adds to the second.
+const GROWTH: &str = "
+alter table published add column history text not null default '[]';
+create table tries (
+    run text not null, job text not null, step text not null, attempt integer not null, at integer not null,
+    seconds real not null, class text not null, error text not null, wait real,
+    primary key (run, job, step, attempt)
 ) strict, without rowid;
 ";
 
@@ -134,7 +147,7 @@ impl Ledger {
         let version = user_version(&connection).map_err(named)?;
         match version {
             SCHEMA_VERSION => {}
-            0 | 1 => migrate(&mut connection).map_err(named)?,
+            0..SCHEMA_VERSION => migrate(&mut connection).map_err(named)?,
             found => return Err(LedgerError::Newer { path: path.to_owned(), found }),
         }
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(named)?;
@@ -160,6 +173,9 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     }
     if found < 2 {
         transaction.execute_batch(CHECKS)?;
+    }
+    if found < 3 {
+        transaction.execute_batch(GROWTH)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()

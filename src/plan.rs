@@ -28,6 +28,12 @@ pub mod view;
 /// Load and export steps before they touch anything.
 mod outside;
 
+/// Intervals of time that a table is built by.
+pub mod interval;
+
+/// Tables that grow.
+pub mod incremental;
+
 /// What must run, and why.
 pub mod decide;
 
@@ -37,7 +43,8 @@ pub mod bind;
 use std::collections::HashMap;
 use std::fmt;
 
-pub use bind::{bind, bind_steps, check, schema_of};
+pub use bind::{Batches, bind, bind_steps, check, schema_of};
+pub(crate) use bind::{NEW, OLD, side};
 pub use dag::{Dag, Node};
 pub use fingerprint::{Fingerprint, Hash};
 pub use resolve::{Contracts, Resolved, Scope, resolve};

@@ -22,6 +22,7 @@ pub use event::Event;
 use crate::backend::{Backend, Keep};
 use crate::ledger::{Ledger, LedgerError, RunRecord, Status, StepRecord};
 use crate::name::Name;
+use crate::plan::interval::History;
 use crate::plan::{Fingerprint, Plan, StepId};
 use crate::transfer::Transfers;
 
@@ -36,6 +37,8 @@ pub enum Decision {
         keep: Keep,
         /// What its result will have been made from.
         fingerprint: Fingerprint,
+        /// The intervals that it will have, where it is built by such.
+        history: History,
     },
     /// It is left as it is, and the run says so.
     Skip {
@@ -135,6 +138,10 @@ fn keep(step: &crate::plan::PlannedStep, reads: usize, depth: usize, keep_all: b
             } else {
                 Keep::Share
             }
+        }
+        // What has the rows of one interval at a time is no table.
+        None if step.interval_of.is_some() => {
+            if reads == 1 && depth <= INLINE_DEPTH { Keep::Inline } else { Keep::Share }
         }
         Some(table) if step.view => Keep::View(table.clone()),
         Some(table) => Keep::Table(table.clone()),

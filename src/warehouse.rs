@@ -22,6 +22,8 @@ use crate::name::TableName;
 
 mod clean;
 
+mod disk;
+
 mod error;
 
 mod layout;
@@ -45,8 +47,9 @@ mod unpublished;
 pub use clean::Cleaned;
 pub use error::Error;
 pub use lock::Reservation;
-pub use manifest::{Object, SetInfo, StoredColumn};
+pub use manifest::{DataFile, Object, Provenance, SetInfo, StoredColumn};
 pub use publish::Change;
+pub use scan::FILE_NUMBER;
 pub use snapshot::{Snapshot, StoredTable};
 pub use stage::{Staged, Writer};
 

@@ -1,4 +1,4 @@
--- Stretches of watching of the run's day and the days before it.
+-- Stretches of watching of the days that are built.
 select
   w.date_day,
   w.user_id,
@@ -13,6 +13,6 @@ from dw.fact_watch as w
 left join (
   {{ only_episodes() }}
 ) as o on o.program_id = w.program_id
-where w.date_day > current_date - {{ days }}
-  and w.date_day <= current_date
+where w.date_day >= {{ interval.start }}
+  and w.date_day < {{ interval.end }}
   and w.duration > 0

@@ -13,6 +13,9 @@ mod shared;
 /// Executing plans, and writing what they give.
 mod execute;
 
+/// Tables that grow.
+mod growth;
+
 /// Running transforms.
 mod transform;
 
@@ -32,10 +35,11 @@ use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 
 use super::{Attempt, Backend, BackendError, Built, Keep, Remedy, Rows};
-use crate::dialect::Dialect;
+use crate::dialect::{Column, Dialect};
 use crate::dialect::session::SessionParameters;
 use crate::name::{Name, TableName};
 use crate::opaque::Opaque;
+use crate::plan::incremental::Made;
 use crate::plan::{InputTable, Origin, PlannedStep, Query, StepId, Work};
 use crate::store::Stores;
 use crate::warehouse::{self, Change, Reservation, Snapshot, Staged, StoredColumn, Warehouse};
@@ -72,6 +76,28 @@ impl LocalTables {
     /// Where files outside the warehouse are.
     pub fn stores(&self) -> &Arc<Stores> {
         &self.stores
+    }
+
+    /// The columns that published tables have, of those of these that are there.
+    pub fn columns(&self, tables: &[TableName]) -> Result<HashMap<TableName, Vec<Column>>, BackendError> {
+        let snapshot = self.warehouse.snapshot().map_err(of_warehouse)?;
+        let column = |stored: &StoredColumn| Column {
+            name: Name::quoted(stored.name.clone()),
+            sql_type: stored.sql_type(),
+            nullable: stored.nullable,
+        };
+        let columns = |name: &TableName| Some(snapshot.table(name)?.columns().iter().map(column).collect());
+        Ok(tables.iter().filter_map(|name| Some((name.clone(), columns(name)?))).collect())
+    }
+
+    /// What published tables were made from, and their marks, as it is written with their rows.
+    pub fn made(&self, tables: &[TableName]) -> Result<HashMap<TableName, (Made, String)>, BackendError> {
+        let snapshot = self.warehouse.snapshot().map_err(of_warehouse)?;
+        let made = |name: &TableName| {
+            let table = snapshot.table(name)?;
+            Some((Made::from(table.object().made.as_ref()?), table.version().to_string()))
+        };
+        Ok(tables.iter().filter_map(|name| Some((name.clone(), made(name)?))).collect())
     }
 
     /// A mark of the present state of every one of these tables that exists.
@@ -122,6 +148,8 @@ enum Held {
     View(Opaque<LogicalPlan>, String),
     /// Rows in memory, or spilled.
     Rows(Arc<shared::Shared>),
+    /// Plans or rows for each batch of the intervals that a run builds.
+    Batches(Vec<swap::Rows>),
     /// A table written aside.
     Staged(Box<Staged>, Arc<dyn TableProvider>),
 }
@@ -189,7 +217,7 @@ impl Embedded {
         match self.held.lock().unwrap_or_else(PoisonError::into_inner).get(step)? {
             Held::Rows(rows) => Some(rows.clone()),
             Held::Staged(_, provider) => Some(provider.clone()),
-            Held::Query(_) | Held::View(..) => None,
+            Held::Query(_) | Held::View(..) | Held::Batches(_) => None,
         }
     }
 
@@ -214,6 +242,9 @@ impl Embedded {
                 match (held.get(step), published) {
                     (Some(Held::Query(plan) | Held::View(plan, _)), _) => return Ok(swap::Rows::Plan(plan.clone())),
                     (Some(Held::Rows(rows)), _) => return Ok(swap::Rows::Table(rows.clone())),
+                    (Some(Held::Batches(_)), _) => {
+                        return Err(BackendError::author(format!("`{step}` has rows of single intervals only")));
+                    }
                     (Some(Held::Staged(_, provider)), _) => return Ok(swap::Rows::Table(provider.clone())),
                     (None, Some(name)) => name,
                     (None, None) => return Err(BackendError::author(format!("`{step}` has not been run"))),
@@ -311,6 +342,14 @@ impl Embedded {
         Ok(built)
     }
 
+    /// Writes down with the rows what they were made from.
+    fn mark(&self, step: &PlannedStep, attempt: &Attempt) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Held::Staged(staged, _)) = held.get_mut(&step.id) {
+            staged.made(attempt.made.as_ref().map(Into::into));
+        }
+    }
+
     fn change(&self, step: &PlannedStep) -> Option<Change> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match held.remove(&step.id)? {
@@ -319,7 +358,7 @@ impl Embedded {
                 let name = step.publish.clone()?;
                 Some(Change::View { name, sql, columns: stored_columns(step), comment: None })
             }
-            Held::Query(_) | Held::Rows(_) => None,
+            Held::Query(_) | Held::Rows(_) | Held::Batches(_) => None,
         }
     }
 }
@@ -341,24 +380,35 @@ impl Backend for Embedded {
 
     async fn build(&self, step: &PlannedStep, attempt: &Attempt) -> Result<Built, BackendError> {
         if let Some(built) = self.adopted(step, attempt) {
+            self.mark(step, attempt);
             return Ok(built);
         }
         if let Some(name) = step.publish.as_ref().filter(|_| attempt.afresh) {
             self.afresh.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
         }
-        match &step.work {
-            Work::Query(query) => self.build_query(step, query, &attempt.keep).await,
+        let built = match &step.work {
+            Work::Query(_) if step.interval_of.is_some() && !step.batches.is_empty() => {
+                self.build_batched(step, &attempt.keep).await
+            }
+            Work::Query(query) => match &step.incremental {
+                Some(grows) => self.build_growing(step, query, grows, attempt).await,
+                None => self.build_query(step, query, &attempt.keep).await,
+            },
             Work::Transform(work) => self.build_transform(step, work, &attempt.keep).await,
             Work::Load(_) => {
                 let message = format!("`{}` reads files, which only a run does; publish it, and run it first", step.id);
                 Err(BackendError::author(message))
             }
             Work::Broken => Err(BackendError::author(format!("`{}` could not be bound", step.id))),
-        }
+        };
+        self.mark(step, attempt);
+        built
     }
 
     async fn fill(&self, step: &PlannedStep, rows: Rows, attempt: &Attempt) -> Result<Built, BackendError> {
-        self.keep(step, execute::Streams::from_rows(rows), &attempt.keep).await
+        let built = self.keep(step, execute::Streams::from_rows(rows), &attempt.keep).await;
+        self.mark(step, attempt);
+        built
     }
 
     async fn stream(&self, step: &PlannedStep) -> Result<Rows, BackendError> {
@@ -367,7 +417,7 @@ impl Backend for Embedded {
             match held.get(&step.id) {
                 Some(Held::Query(plan) | Held::View(plan, _)) => plan.clone(),
                 Some(Held::Rows(rows)) => return Ok(rows.clone().stream()),
-                Some(Held::Staged(..)) | None => {
+                Some(Held::Staged(..) | Held::Batches(_)) | None => {
                     return Err(BackendError::author(format!("`{}` has no rows to hand out", step.id)));
                 }
             }

@@ -187,7 +187,7 @@ fn compile<'a>(loaded: &'a Loaded, questions: &[Question<'a>], purpose: Purpose)
             Purpose::Profiles => {
                 let steps = resolved.plan.steps.iter().enumerate().filter(|(_, step)| !is_written(loaded, &step.id));
                 let steps = steps.map(|(at, _)| at).collect();
-                plan::bind_steps(resolved, &dialect, &loaded.contracts, &steps)
+                plan::bind_steps(resolved, &dialect, &loaded.contracts, &steps, &plan::Batches::new())
             }
         };
         problems.extend(more);
@@ -226,7 +226,7 @@ fn published(
     let jobs: Vec<Name> = jobs.into_iter().filter(|name| has_steps(loaded, name)).collect();
     let (resolved, _) = loaded.resolve(&jobs);
     let state = state(loaded, &resolved.plan, resolved.volatile(), backend.tables(), ledger)?;
-    let ask = Ask { steps: (0..resolved.plan.steps.len()).collect(), by_name: false, force: false, unfinished: false };
+    let ask = Ask { steps: (0..resolved.plan.steps.len()).collect(), ..Ask::default() };
     let choices = decide(&resolved.plan, &ask, &state);
     let runs = ledger.runs(1000).map_err(broken)?;
     let all_published = ledger.all_published().map_err(broken)?;

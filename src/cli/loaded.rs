@@ -14,8 +14,10 @@ use crate::dialect::session::SessionParameters;
 use crate::dialect::{Column, Dialect};
 use crate::job::Job;
 use crate::job::export::Destination;
+use crate::job::incremental::Strategy;
 use crate::name::{Name, nearest};
-use crate::plan::{self, Contracts, Plan, Resolved, Scope, StepId};
+use crate::plan::incremental::PlannedIncremental;
+use crate::plan::{self, Batches, Contracts, Plan, Resolved, Scope, StepId};
 use crate::project::Project;
 use crate::secret::env::EnvironmentSecrets;
 use crate::secret::ssm::ParameterStore;
@@ -204,6 +206,7 @@ impl Loaded {
         let mut problems = self.problems(wanted);
         problems.extend(more);
         problems.extend(self.unknown_connections(&resolved.plan));
+        problems.extend(self.growing_elsewhere(&resolved.plan));
         (resolved, problems)
     }
 
@@ -229,6 +232,21 @@ impl Loaded {
         problems
     }
 
+    /// Tables that grow, on a target whose backend has them computed whole only.
+    fn growing_elsewhere(&self, plan: &Plan) -> Vec<Diagnostic> {
+        let BackendSettings::Snowflake(_) = &self.settings.target.backend else { return Vec::new() };
+        let told = |grows: &Arc<PlannedIncremental>| {
+            let what = match grows.how.strategy {
+                Strategy::Snapshot(_) => "snapshots",
+                _ => "incremental tables",
+            };
+            let hint = "`materialize: table` computes it whole; a target with `backend: datafusion` builds it as it is";
+            let problem = Diagnostic::error("unsupported", format!("{what} are not built on Snowflake yet"));
+            problem.at(grows.how.span.clone()).hint(hint)
+        };
+        plan.steps.iter().filter_map(|step| step.incremental.as_ref()).map(told).collect()
+    }
+
     /// The named jobs bound, or everything that is wrong with them.
     pub(super) fn bound(&self, wanted: &[Name]) -> Result<(Plan, Vec<Diagnostic>), Outcome> {
         let (resolved, problems) = self.resolve(wanted);
@@ -241,9 +259,10 @@ impl Loaded {
         resolved: Resolved<'_>,
         mut problems: Vec<Diagnostic>,
         steps: &BTreeSet<usize>,
+        batches: &Batches,
     ) -> Result<(Plan, Vec<Diagnostic>), Outcome> {
         let started = Instant::now();
-        let (plan, more) = plan::bind_steps(resolved, &self.dialect(), self.columns(), steps);
+        let (plan, more) = plan::bind_steps(resolved, &self.dialect(), self.columns(), steps, batches);
         tracing::info!(steps = steps.len(), ms = elapsed(started), "steps bound");
         problems.extend(more);
         if has_errors(&problems) { Err(Outcome::Wrong(problems)) } else { Ok((plan, problems)) }

@@ -11,6 +11,7 @@ use crate::diagnostic::has_errors;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
 use crate::plan::decide::{Choice, Choices, Reason, decide};
+use crate::plan::interval::Interval;
 use crate::settings::Flags;
 
 /// Arguments of `pipe plan`.
@@ -64,6 +65,13 @@ impl PlanArgs {
         let asked = super::run::asked(&resolved.plan, &wanted, select, self.full_refresh, &state)?;
         let choices = decide(&resolved.plan, &asked, &state);
         let (plan, _) = loaded.bind(resolved, problems)?;
+        let outdated = super::run::growth::outdated(&plan, &choices, &tables)?;
+        crate::report::reporter(crate::report::Style::Text {
+            quiet: false,
+            verbose: 0,
+            color: globals.color.on_stderr(),
+        })
+        .diagnostics(&outdated);
         if !choices.problems.is_empty() {
             return Err(Outcome::Wrong(choices.problems));
         }
@@ -119,12 +127,22 @@ pub(super) fn text(plan: &Plan, choices: &Choices) -> String {
     for (step, (does, why)) in &rows {
         text.push_str(&format!("{does:<4}  {step:<width$}  {why}\n"));
     }
+    for (at, gaps) in choices.gaps.iter().filter(|(_, gaps)| !gaps.is_empty()) {
+        let step = &plan.steps[*at].id;
+        let gaps: Vec<String> = gaps.iter().map(ToString::to_string).collect();
+        text.push_str(&format!("gap   {step:<width$}  {}; --missing fills it\n", gaps.join(", "), step = step.to_string()));
+    }
     let runs = rows.iter().filter(|(_, (does, _))| *does == "run").count();
     text.push_str(&match (runs, rows.len() - runs) {
         (0, unchanged) => format!("nothing to do: {unchanged} unchanged\n"),
         (runs, unchanged) => format!("{runs} to run, {unchanged} unchanged\n"),
     });
     text
+}
+
+fn intervals(intervals: &[Interval]) -> Vec<serde_json::Value> {
+    let value = |interval: &Interval| json!({"start": interval.start.to_string(), "end": interval.end.to_string()});
+    intervals.iter().map(value).collect()
 }
 
 fn value(plan: &Plan, choices: &Choices, differences: &[Difference]) -> serde_json::Value {
@@ -149,6 +167,8 @@ fn value(plan: &Plan, choices: &Choices, differences: &[Difference]) -> serde_js
             "changed_inputs": inputs,
             "publish": step.publish.as_ref().map(crate::name::TableName::lower),
             "columns": columns,
+            "intervals": choices.batches.get(at).map(|batches| intervals(batches)),
+            "gaps": choices.gaps.get(at).map(|gaps| intervals(gaps)),
             "diff": difference.map(|(_, run, lines)| json!({"run": run, "lines": lines})),
         }))
     });

@@ -1,8 +1,11 @@
 //! `pipe run`: jobs from YAML to published tables.
 
+/// Tables that grow: which intervals are built, and what stands against it.
+pub(super) mod growth;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +21,7 @@ use crate::diagnostic::{Diagnostic, has_errors};
 use crate::ledger::{Ledger, LedgerError, Published, RunRecord, Status};
 use crate::name::{Name, TableName};
 use crate::plan::decide::{Ask, Choice, Choices, MadeFrom, Reason, State, decide};
+use crate::plan::interval::Window;
 use crate::plan::select::{Known, select};
 use crate::plan::{Origin, Plan};
 use crate::report::{Reporter, Style, log, reporter};
@@ -36,6 +40,10 @@ mod resume;
   pipe run this_week --select +candidates,tag:daily
   pipe run --all --date 2026-11-01
   pipe run this_week --from 2026-10-01 --to 2026-10-31
+  pipe run fact_audience --missing
+
+`--from` and `--to` build what belongs to these days: the intervals of a job that is built by intervals, done or not, in one
+run; of another job what it gives on each day, in a run for each with the clock at that day.
 
 `--resume` computes again only what the last run did not finish, and what has changed since.
 
@@ -52,9 +60,15 @@ pub(super) struct Run {
     /// Only these steps: `a`, `+a` with what it reads, `a+` with what reads it, `tag:x`, `changed`, `failed`
     #[arg(short, long, value_name = "STEPS")]
     select: Option<String>,
-    /// Run every step, changed or not
+    /// Run every step, changed or not, and build tables that grow from nothing
     #[arg(long)]
     full_refresh: bool,
+    /// Keep the rows of tables that grow though their SQL has changed: it counts from now on
+    #[arg(long, conflicts_with = "full_refresh")]
+    forward_only: bool,
+    /// Build the intervals that no run has built, wherever they are
+    #[arg(long, conflicts_with_all = ["from", "full_refresh"])]
+    missing: bool,
     /// Say what would run and why, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -64,7 +78,7 @@ pub(super) struct Run {
     /// Keep the results of internal steps as tables `<job>.<step>`
     #[arg(long)]
     keep: bool,
-    /// Run once for every day from this one to --to
+    /// Build what belongs to the days from this one to --to
     #[arg(long, value_name = "DATE", value_parser = instant, requires = "to", conflicts_with = "date")]
     from: Option<Moment>,
     /// The last day of --from
@@ -87,6 +101,9 @@ pub(super) struct Run {
     format: Format,
 }
 
+/// How long a run waits for another that publishes the same tables.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
 /// How a run is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -106,8 +123,9 @@ impl Run {
         if let Some(last) = &last {
             loaded = loaded.on(last.clock);
         }
-        let (Some(from), Some(to)) = (self.from, self.to) else {
-            return self.once(globals, &loaded, &wanted, last.as_ref());
+        let window = growth::window(&loaded, &wanted, &self)?;
+        let (Some(from), Some(to), None) = (self.from, self.to, window) else {
+            return self.once(globals, &loaded, &wanted, last.as_ref(), window.unwrap_or_default());
         };
         let zone = loaded.settings.timezone.clone();
         let to = to.in_zone(&zone);
@@ -117,7 +135,7 @@ impl Run {
         let days = (0..).map_while(|days| from.after_days(days)).map(|day| day.in_zone(&zone));
         for day in days.take_while(|day| *day <= to) {
             loaded = loaded.on(day);
-            match self.once(globals, &loaded, &wanted, None)? {
+            match self.once(globals, &loaded, &wanted, None, Window::Next)? {
                 Outcome::Done => {}
                 other => return Ok(other),
             }
@@ -125,14 +143,36 @@ impl Run {
         Ok(Outcome::Done)
     }
 
-    /// One run; with `last`, one that takes up where that run ended.
+    /// One run; with `last`, one that takes up where that run ended. While another run publishes the same tables it waits, and
+    /// then decides anew: what the other has computed is not computed again.
     fn once(
         &self,
         globals: &Globals,
         loaded: &Loaded,
         wanted: &[Name],
         last: Option<&RunRecord>,
+        window: Window,
     ) -> Result<Outcome, Outcome> {
+        let begun = Instant::now();
+        loop {
+            match self.unless_busy(globals, loaded, wanted, last, window)? {
+                Ok(outcome) => return Ok(outcome),
+                Err(busy) if begun.elapsed() > PATIENCE => return Err(failed(busy)),
+                Err(busy) => tracing::info!(%busy, "waiting for another run"),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The same; an error within where another run has the tables, or has just changed them.
+    fn unless_busy(
+        &self,
+        globals: &Globals,
+        loaded: &Loaded,
+        wanted: &[Name],
+        last: Option<&RunRecord>,
+        window: Window,
+    ) -> Result<Result<Outcome, BackendError>, Outcome> {
         let (resolved, problems) = loaded.resolve(wanted);
         if has_errors(&problems) {
             return Err(loaded.bind(resolved, problems).err().unwrap_or(Outcome::Failed));
@@ -149,41 +189,49 @@ impl Run {
             state.finished = resume::finished(&resolved.plan, last, &tables, &ledger)?;
         }
         let asked = asked(&resolved.plan, wanted, selection, self.full_refresh, &state)?;
-        let asked = Ask { unfinished: last.is_some(), ..asked };
+        let asked = Ask { unfinished: last.is_some(), window, forward_only: self.forward_only, ..asked };
         let transfers = transfers(loaded, &tables);
-        let choices = decide(&resolved.plan, &asked, &state);
-        let mut reporter = reporter(match self.format {
-            Format::Json => Style::Json,
-            Format::Text => {
-                Style::Text { quiet: globals.quiet, verbose: globals.verbose, color: globals.color.on_stderr() }
-            }
-        });
+        let mut choices = decide(&resolved.plan, &asked, &state);
         let mut problems = problems;
         if let Site::Snowflake(remote) = &tables {
             let read = sources_of(loaded, &resolved.plan);
             problems.extend(remote.compile_against(loaded, &read, Duration::ZERO)?);
         }
         let runs = choices.choices.iter().enumerate().filter(|(_, choice)| matches!(choice, Choice::Run(_)));
-        let (plan, warnings) = loaded.bind_steps(resolved, problems, &runs.map(|(at, _)| at).collect())?;
-        reporter.diagnostics(&warnings);
-        if !choices.problems.is_empty() {
-            return Err(Outcome::Wrong(choices.problems));
+        let runs = runs.map(|(at, _)| at).collect();
+        let (plan, warnings) = loaded.bind_steps(resolved, problems, &runs, &choices.batches)?;
+        let mut wrong = std::mem::take(&mut choices.problems);
+        if wrong.is_empty() {
+            wrong = growth::outdated(&plan, &choices, &tables)?;
+        }
+        let mut reporter = self.reporter(globals);
+        if self.dry_run || !wrong.is_empty() {
+            reporter.diagnostics(&warnings);
+        }
+        if !wrong.is_empty() {
+            return Err(Outcome::Wrong(wrong));
         }
         if self.dry_run {
-            return super::print(&super::plan::text(&plan, &choices)).map(|()| Outcome::Done).map_err(Outcome::from);
+            return super::print(&super::plan::text(&plan, &choices)).map(|()| Ok(Outcome::Done)).map_err(Outcome::from);
         }
         let adopted = resume::adopted(&choices);
         let read = read_by(&plan, &choices);
         let decisions = decisions(&plan, choices, self.keep);
-        let (plan, jobs) = (Arc::new(plan), loaded.settings.jobs);
         let (backend, local): (Arc<dyn Backend>, _) = match tables {
             Site::Local(tables) => {
-                let backend = Arc::new(self.embedded(loaded, *tables, &read, &decisions, &record)?);
+                let backend = self.embedded(loaded, *tables, &read, &record)?;
+                if let Err(busy) = growth::reserve(&backend, &plan, &written(&decisions), &state) {
+                    return if busy.remedy == Remedy::Retry { Ok(Err(busy)) } else { Err(failed(busy)) };
+                }
+                growth::restore(&mut ledger, backend.tables(), &plan)?;
                 resume::adopt(&backend, &plan, &adopted)?;
+                let backend = Arc::new(backend);
                 (backend.clone(), Some(backend))
             }
             Site::Snowflake(remote) => (remote.ready(&plan, &adopted, &ledger)?, None),
         };
+        reporter.diagnostics(&warnings);
+        let (plan, jobs) = (Arc::new(plan), loaded.settings.jobs);
         let work = Work { plan, decisions, backend, transfers, record, jobs, max_rows: self.max_rows };
         let results = execute(work, &mut ledger, &mut *reporter)?;
         if let (Some(last), Some(local)) = (last.filter(|_| results.run.status == Status::Success), &local) {
@@ -192,22 +240,31 @@ impl Run {
         let remote = local.is_none();
         drop((local, ledger));
         match outcome(&results) {
-            Outcome::Done if remote => Ok(Outcome::Done),
+            Outcome::Done if remote => Ok(Ok(Outcome::Done)),
             Outcome::Done => {
                 let idle = results.steps.iter().all(|step| step.attempts == 0);
-                super::check::after_run(globals, loaded, wanted, idle)
+                super::check::after_run(globals, loaded, wanted, idle).map(Ok)
             }
-            other => Ok(other),
+            other => Ok(Ok(other)),
         }
     }
 
-    /// The engine on this machine, once the sources that are read are in order and no other run writes the same tables.
+    /// Who tells what happens.
+    fn reporter(&self, globals: &Globals) -> Box<dyn Reporter> {
+        reporter(match self.format {
+            Format::Json => Style::Json,
+            Format::Text => {
+                Style::Text { quiet: globals.quiet, verbose: globals.verbose, color: globals.color.on_stderr() }
+            }
+        })
+    }
+
+    /// The engine on this machine, once the sources that are read are in order.
     fn embedded(
         &self,
         loaded: &Loaded,
         tables: LocalTables,
         read: &[TableName],
-        decisions: &[Decision],
         record: &RunRecord,
     ) -> Result<Embedded, Outcome> {
         let unreadable = tables.check(read, &loaded.settings.timezone);
@@ -220,9 +277,7 @@ impl Run {
             threads: self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             spill: loaded.home().join("spill").join(std::process::id().to_string()),
         };
-        let backend = Embedded::new(tables, &loaded.dialect(), limits).map_err(failed)?.for_run(&record.id);
-        backend.reserve(&written(decisions)).map_err(failed)?;
-        Ok(backend)
+        Ok(Embedded::new(tables, &loaded.dialect(), limits).map_err(failed)?.for_run(&record.id))
     }
 
     fn record(&self, loaded: &Loaded, wanted: &[Name], selection: Option<&str>) -> RunRecord {
@@ -343,18 +398,29 @@ pub(super) fn state(
         }));
     }
     let names: Vec<TableName> = names.into_iter().collect();
-    let mut state = State { volatile, clock: clock(loaded), ..State::default() };
+    let mut state = State { volatile, clock: clock(loaded), now: growth::now(loaded), ..State::default() };
     state.versions = tables.versions(&names).map_err(|error| match error.remedy {
         Remedy::Author => Outcome::Wrong(vec![Diagnostic::error("unreadable-source", error.to_string())]),
         _ => failed(error),
     })?;
     let mut published = ledger.all_published().map_err(broken)?;
     outside(loaded, plan, tables, &published, &mut state)?;
+    let mut kept = tables.made(&names).map_err(failed)?;
     for name in names {
-        if let Some(made) = published.remove(&name.lower()) {
-            let made = MadeFrom { step: made.step, fingerprint: made.fingerprint, version: made.version };
-            state.made_from.insert(name, made);
-        }
+        // What stands with the rows cannot have come apart from them, as the ledger can.
+        let made = match (kept.remove(&name), published.remove(&name.lower())) {
+            (Some((made, version)), _) => {
+                MadeFrom { step: made.step, fingerprint: made.fingerprint, version, history: made.history }
+            }
+            (None, Some(made)) => MadeFrom {
+                step: made.step,
+                fingerprint: made.fingerprint,
+                version: made.version,
+                history: made.history,
+            },
+            (None, None) => continue,
+        };
+        state.made_from.insert(name, made);
     }
     for step in &plan.steps {
         let Some(last) = ledger.last_step(&step.id).map_err(broken)? else { continue };
@@ -415,7 +481,13 @@ pub(super) fn asked(
         let changed = |choice: &Choice| {
             matches!(
                 choice,
-                Choice::Run(Reason::ChangedSql | Reason::ChangedInputs(_) | Reason::ChangedOutside | Reason::Missing)
+                Choice::Run(
+                    Reason::ChangedSql
+                        | Reason::ChangedInputs(_)
+                        | Reason::ChangedOutside
+                        | Reason::Missing
+                        | Reason::Intervals(..)
+                )
             )
         };
         known.changed = choices.filter(|(_, choice)| changed(choice)).map(|(at, _)| at).collect();
@@ -424,7 +496,7 @@ pub(super) fn asked(
     let mut steps = select(plan, selection, &known)?;
     steps.retain(of_wanted);
     let by_name = selection.split(',').any(|part| !matches!(part.trim().trim_matches('+'), "changed" | "failed"));
-    Ok(Ask { steps, by_name, force, unfinished: false })
+    Ok(Ask { steps, by_name, force, ..Ask::default() })
 }
 
 /// The tables that what runs reads from outside the run.
@@ -444,16 +516,18 @@ fn read_by(plan: &Plan, choices: &Choices) -> Vec<TableName> {
 /// What the scheduler does with each step. A view that is only read is taken over by its readers, not published again.
 fn decisions(plan: &Plan, choices: Choices, keep_all: bool) -> Vec<Decision> {
     let keeps = keeps(plan, keep_all);
+    let mut histories = choices.histories;
     let fingerprints = choices.fingerprints.into_iter();
-    let chosen = choices.choices.into_iter().zip(fingerprints).zip(keeps);
+    let chosen = choices.choices.into_iter().zip(fingerprints).zip(keeps).enumerate();
     chosen
-        .map(|((choice, fingerprint), keep)| match choice {
+        .map(|(at, ((choice, fingerprint), keep))| match choice {
             Choice::Run(reason) => {
                 let keep = match (keep, &reason) {
                     (Keep::View(_), Reason::ReadBy(_)) => Keep::Inline,
                     (keep, _) => keep,
                 };
-                Decision::Run { reason: reason.to_string(), keep, fingerprint }
+                let history = histories.remove(&at).unwrap_or_default();
+                Decision::Run { reason: reason.to_string(), keep, fingerprint, history }
             }
             Choice::Unchanged => Decision::Skip { reason: "unchanged".to_owned() },
             Choice::Unneeded | Choice::Leave => Decision::Leave,

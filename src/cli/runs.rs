@@ -7,8 +7,8 @@ use super::loaded::{Loaded, Meaning};
 use super::site::Site;
 use super::{Globals, Outcome, print};
 use crate::diagnostic::Diagnostic;
-use crate::ledger::{Ledger, RunRecord, RunSummary, StepRecord};
-use crate::plan::Verdict;
+use crate::ledger::{Ledger, RunRecord, RunSummary, StepRecord, TryRecord};
+use crate::plan::{StepId, Verdict};
 use crate::report;
 use crate::settings::{BackendSettings, Flags};
 
@@ -62,7 +62,8 @@ impl Runs {
         };
         let run = found.ok_or_else(|| unknown(Some(named)))?;
         let steps = ledger.steps_of(&run.id).map_err(super::run::broken)?;
-        self.one(&run, &steps)
+        let tries = ledger.tries_of(&run.id).map_err(super::run::broken)?;
+        self.one(&run, &steps, &tries)
     }
 
     fn list(&self, runs: &[RunSummary]) -> Result<Outcome, Outcome> {
@@ -89,13 +90,20 @@ impl Runs {
         Ok(Outcome::Done)
     }
 
-    fn one(&self, run: &RunRecord, steps: &[StepRecord]) -> Result<Outcome, Outcome> {
+    fn one(
+        &self,
+        run: &RunRecord,
+        steps: &[StepRecord],
+        tries: &[(StepId, TryRecord)],
+    ) -> Result<Outcome, Outcome> {
         if self.format == Format::Json {
             let steps: Vec<_> = steps
                 .iter()
                 .map(|step| {
                     let mut value = report::step_value(step);
+                    let own = tries.iter().filter(|(id, _)| *id == step.step);
                     value["sql"] = json!(step.sql);
+                    value["failed_tries"] = json!(own.map(|(_, tried)| tried).collect::<Vec<_>>());
                     value
                 })
                 .collect();
@@ -105,6 +113,12 @@ impl Runs {
         let mut text = format!("run {} of {}: {}\n", run.id, run.jobs.join(", "), run.status);
         text.push_str(&format!("started {}, clock {}\n\n", run.started.to_rfc3339(), run.clock.to_rfc3339()));
         text.push_str(&report::steps_table(steps));
+        for (step, tried) in tries {
+            let (attempt, seconds, class) = (tried.attempt, tried.seconds, &tried.class);
+            text.push_str(&format!("try {attempt} of {step} failed after {seconds:.1} s ({class}): {}", tried.error));
+            text.push_str(&tried.wait.map_or_else(String::new, |wait| format!("; tried again after {wait:.1} s")));
+            text.push('\n');
+        }
         for step in steps {
             for test in step.tests.iter().filter(|test| test.verdict != Verdict::Pass) {
                 let message = test.message.as_deref().unwrap_or_default();

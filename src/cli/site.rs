@@ -13,6 +13,7 @@ use crate::backend::{Backend, BackendError};
 use crate::diagnostic::Diagnostic;
 use crate::ledger::{Ledger, Status};
 use crate::name::{Name, TableName};
+use crate::plan::incremental::Made;
 use crate::plan::{Plan, StepId};
 use crate::secret::{Parameter, Secret};
 use crate::settings::{BackendSettings, Connection};
@@ -37,6 +38,9 @@ pub(super) trait Marks {
     /// A mark of the present state of every one of these tables that exists.
     fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError>;
 
+    /// What published tables were made from, and their marks, where that stands with their rows.
+    fn made(&self, tables: &[TableName]) -> Result<HashMap<TableName, (Made, String)>, BackendError>;
+
     /// Where files are.
     fn stores(&self) -> &Arc<Stores>;
 }
@@ -44,6 +48,10 @@ pub(super) trait Marks {
 impl Marks for LocalTables {
     fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError> {
         LocalTables::versions(self, tables)
+    }
+
+    fn made(&self, tables: &[TableName]) -> Result<HashMap<TableName, (Made, String)>, BackendError> {
+        LocalTables::made(self, tables)
     }
 
     fn stores(&self) -> &Arc<Stores> {
@@ -57,6 +65,13 @@ impl Marks for Site {
             Self::Local(local) => local.versions(tables),
             Self::Snowflake(remote) => block_on(remote.backend.versions(tables))
                 .unwrap_or_else(|error| Err(BackendError::author(error.to_string()))),
+        }
+    }
+
+    fn made(&self, tables: &[TableName]) -> Result<HashMap<TableName, (Made, String)>, BackendError> {
+        match self {
+            Self::Local(local) => local.made(tables),
+            Self::Snowflake(_) => Ok(HashMap::new()),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::job::{check, export, load};
+use crate::job::{check, export, incremental, load};
 use crate::name::TableName;
 use crate::rule::read::{COLUMN, TESTS};
 use crate::transform;
@@ -116,7 +116,7 @@ static KINDS: [Key; 1 + transform::KINDS.len() + TRANSFERS.len()] = {
     kinds
 };
 
-static STEP_KEYS: [Key; 14] = [
+static STEP_KEYS: [Key; 16] = [
     Key::new("description", Shape::Text, "What the step is for."),
     Key::new(
         "publish",
@@ -126,9 +126,17 @@ static STEP_KEYS: [Key; 14] = [
     .example("ml.this_week_recommendations"),
     Key::new(
         "materialize",
-        Shape::Word(&["view", "table", "incremental"]),
-        "How a published result lives: `table` (the default) or `view`.",
+        Shape::Word(&["view", "table", "incremental", "snapshot"]),
+        "How a published result lives: as a `table` computed whole (the default), as a `view`, as an `incremental` table that grows with each run, or as a `snapshot` that keeps every state of a row.",
     ),
+    Key::new(
+        "incremental",
+        Shape::Record(&incremental::INCREMENTAL),
+        "What new rows do to those that the table has.",
+    )
+    .example("{strategy: merge, key: user_id}"),
+    Key::new("snapshot", Shape::Record(&incremental::SNAPSHOT), "What makes a new state of a row.")
+        .example("{key: id, updated_at: updated_at}"),
     Key::new("columns", COLUMNS, "The columns that the result must have, checked before anything runs.")
         .example("{program_id: {type: number, tests: [not_null]}}"),
     Key::new("tests", TESTS, "Tests that the result must pass before anyone sees it.")

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::job::keys::{JOB, STEP, duration};
 use crate::job::{ColumnContract, ColumnType, Items, Job, Materialization, OnError, Retry, Step, StepKind};
-use crate::job::{check, export, load};
+use crate::job::{check, export, incremental, load};
 use crate::name::{Name, TableName, nearest};
 use crate::rule::Test;
 use crate::rule::read::{column_name, tests};
@@ -16,7 +16,7 @@ use crate::yaml::shape::Shape;
 use crate::yaml::{self, Entry, Node, Value};
 
 /// Names that a run gives its templates, so that no variable can take them.
-const RESERVED: [&str; 3] = ["run_date", "run_at", "target"];
+const RESERVED: [&str; 4] = ["run_date", "run_at", "target", "interval"];
 
 /// Reads a job file. The job is there unless nothing of it can be understood; what is wrong is all told.
 pub fn parse(file: &SourceFile, files: &Files) -> (Option<Job>, Vec<Diagnostic>) {
@@ -148,6 +148,7 @@ impl Reader<'_> {
             description: text(node, "description"),
             kind,
             materialize: self.materialization(node, publish.is_some() || publish_template.is_some()),
+            incremental: self.incremental(node),
             columns,
             tests: step_tests,
             needs: needs(node),
@@ -236,16 +237,44 @@ impl Reader<'_> {
 
     fn materialization(&mut self, node: &Node, published: bool) -> Materialization {
         let Some(written) = node.get("materialize") else { return Materialization::Table };
-        if written.text() == Some("incremental") {
-            let message = "`materialize: incremental` is not supported yet";
-            let diagnostic = Diagnostic::error("unsupported", message).at(written.span.clone());
-            self.problems.push(diagnostic.hint("use `table`, which is computed whole"));
-        } else if !published {
+        if !published {
             let message = "`materialize` says how a published table lives, and this step publishes none";
             let diagnostic = Diagnostic::error("wrong-value", message).at(written.span.clone());
             self.problems.push(diagnostic.hint("add `publish: schema.table`, or leave `materialize` out"));
         }
         if written.text() == Some("view") { Materialization::View } else { Materialization::Table }
+    }
+
+    /// The block that says how a table grows stands beside the word that says that it does.
+    fn incremental(&mut self, node: &Node) -> Option<Box<incremental::Incremental>> {
+        let written = node.get("materialize").and_then(Node::text);
+        for word in ["incremental", "snapshot"] {
+            let (block, wanted) = (node.entries().iter().find(|entry| entry.key.value == word), written == Some(word));
+            if let Some(block) = block.filter(|_| !wanted) {
+                let message = format!("`{word}` means nothing without `materialize: {word}`");
+                self.problems.push(Diagnostic::error("wrong-value", message).at(block.key.span.clone()));
+            } else if let (None, true, Some(place)) = (block, wanted, node.get("materialize")) {
+                let message = format!("a table that is `{word}` needs a block `{word}:`");
+                let hint = match word {
+                    "snapshot" => "add it, such as `snapshot: {key: id, updated_at: updated_at}`",
+                    _ => "add it, such as `incremental: {strategy: merge, key: user_id}`",
+                };
+                self.problems.push(Diagnostic::error("missing-key", message).at(place.span.clone()).hint(hint));
+            }
+        }
+        let grows = match written {
+            Some("incremental") => incremental::incremental(node.get("incremental")?, &mut self.problems),
+            Some("snapshot") => incremental::snapshot(node.get("snapshot")?, &mut self.problems),
+            _ => None,
+        }?;
+        let queried = STEP.kind_of(node).is_none_or(|kind| kind.key.value == "sql");
+        if !queried {
+            let message = "only a query can grow a table; this step is none";
+            let diagnostic = Diagnostic::error("unsupported", message).at(grows.span.clone());
+            self.problems.push(diagnostic.hint("give it a step of its own, and read that in a query"));
+            return None;
+        }
+        Some(Box::new(grows))
     }
 
     fn on_error(&mut self, node: &Node, published: bool) -> OnError {

@@ -11,6 +11,7 @@ use super::record::{Published, RunRecord, Status, StepRecord, TestRecord};
 use super::write::is_alive;
 use super::{Ledger, LedgerError};
 use crate::name::Name;
+use crate::plan::interval::History;
 use crate::plan::{Fingerprint, Hash, StepId};
 
 /// A run in the list of runs.
@@ -61,7 +62,7 @@ const STEP: &str = "job, step, steps.status, reason, steps.started, seconds, row
 impl Ledger {
     /// What is published under every table name, by that name in lower case.
     pub fn all_published(&self) -> Result<HashMap<String, Published>, LedgerError> {
-        let sql = "select table_name, job, step, run, at, definition, inputs, version, rows from published";
+        let sql = "select table_name, job, step, run, at, definition, inputs, version, rows, history from published";
         let tables = self.list(sql, params![], published)?;
         Ok(tables.into_iter().map(|table| (table.table.clone(), table)).collect())
     }
@@ -213,6 +214,7 @@ fn published(row: &Row<'_>) -> rusqlite::Result<Published> {
         fingerprint: fingerprint(row.get(5)?, row.get_ref(6)?.as_str()?),
         version: row.get(7)?,
         rows: row.get::<_, Option<i64>>(8)?.map(i64::unsigned_abs),
+        history: History::kept(row.get_ref(9)?.as_str()?),
     })
 }
 

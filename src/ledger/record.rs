@@ -7,6 +7,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::plan::interval::History;
 use crate::plan::{Fingerprint, StepId, Verdict};
 
 /// How far a run, a step or an attempt has come.
@@ -146,6 +147,23 @@ pub struct TestRecord {
     pub message: Option<String>,
 }
 
+/// A try at a step that failed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TryRecord {
+    /// Which try, counted from 1.
+    pub attempt: u32,
+    /// When it ended.
+    pub at: DateTime<Utc>,
+    /// How long it took.
+    pub seconds: f64,
+    /// What can be done about the error: `retry`, `author`, `access`, `resources` or `cancelled`.
+    pub class: String,
+    /// The error.
+    pub error: String,
+    /// For how many seconds the run waited before the next try; none where there was none.
+    pub wait: Option<f64>,
+}
+
 /// What is visible under a table's name, and what it was made from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Published {
@@ -159,6 +177,8 @@ pub struct Published {
     pub at: DateTime<Utc>,
     /// What it was made from.
     pub fingerprint: Fingerprint,
+    /// The intervals that it has, where it is built by such.
+    pub history: History,
     /// The backend's own mark of this state of the table.
     pub version: String,
     /// Its rows.

@@ -90,7 +90,7 @@ impl Ledger {
         let forgotten = self.connection.transaction().and_then(|transaction| {
             let old = "select id from runs where started < ?1 and status <> 'running'
                        and id not in (select max(run) from steps group by job, step)";
-            for table in ["steps", "tests"] {
+            for table in ["steps", "tests", "tries"] {
                 transaction
                     .execute(&format!("delete from {table} where run in ({old})"), params![at.timestamp_micros()])?;
             }
@@ -113,7 +113,7 @@ impl Ledger {
         )
     }
 
-    fn execute(&self, sql: &str, values: impl rusqlite::Params) -> Result<(), LedgerError> {
+    pub(super) fn execute(&self, sql: &str, values: impl rusqlite::Params) -> Result<(), LedgerError> {
         let done = self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(values));
         done.map(|_| ()).map_err(|error| self.explain(&error))
     }
@@ -195,8 +195,8 @@ fn write_step(connection: &Connection, run: &str, position: usize, step: &StepRe
 
 fn write_published(connection: &Connection, table: &Published) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(
-        "insert or replace into published (table_name, job, step, run, at, definition, inputs, version, rows)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert or replace into published (table_name, job, step, run, at, definition, inputs, version, rows, history)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     insert.execute(params![
         table.table,
@@ -208,6 +208,7 @@ fn write_published(connection: &Connection, table: &Published) -> rusqlite::Resu
         inputs_text(&table.fingerprint),
         table.version,
         table.rows.map(|rows| rows as i64),
+        table.history.text(),
     ])?;
     Ok(())
 }

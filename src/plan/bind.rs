@@ -2,12 +2,19 @@
 //! types are known before any data is. Contracts are held against them. All problems of all steps come at once; a step
 //! whose input failed is not reported again.
 
-use std::collections::{BTreeSet, HashMap};
+/// Tables that grow: their queries and the intervals of a run.
+mod growth;
+
+pub(crate) use growth::{NEW, OLD, side};
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
 
+use super::incremental::{Batch, PlannedIncremental, table_columns};
+use super::interval::Interval;
 use super::resolve::{Contracts, Resolved, TestText, Text, moved};
 use super::step::{Input, InputTable, Origin, PlannedExport, PlannedStep, PlannedTransform, Query, Work};
 use super::{Plan, StepId, outside};
@@ -25,8 +32,11 @@ use crate::transform::Transform;
 
 /// Binds every step, and gives the plan with the problems found.
 pub fn bind(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (Plan, Vec<Diagnostic>) {
-    bind_those(resolved, dialect, sources, |_| true, |_| true)
+    bind_those(resolved, dialect, sources, &Batches::new(), |_| true, |_| true)
 }
+
+/// What a run builds of steps that are built by intervals, by their index.
+pub type Batches = BTreeMap<usize, Vec<Interval>>;
 
 /// Binds these steps, and what they read as far as its columns must be known.
 pub fn bind_steps(
@@ -34,14 +44,15 @@ pub fn bind_steps(
     dialect: &Dialect,
     sources: &Contracts,
     steps: &BTreeSet<usize>,
+    batches: &Batches,
 ) -> (Plan, Vec<Diagnostic>) {
     let needed = needed(&resolved.plan, steps);
-    bind_those(resolved, dialect, sources, |at| needed.contains(&at), |at| steps.contains(&at))
+    bind_those(resolved, dialect, sources, batches, |at| needed.contains(&at), |at| steps.contains(&at))
 }
 
 /// Binds every step to find what is wrong, and lets go of each query once its columns are known.
 pub fn check(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (Plan, Vec<Diagnostic>) {
-    bind_those(resolved, dialect, sources, |_| true, |_| false)
+    bind_those(resolved, dialect, sources, &Batches::new(), |_| true, |_| false)
 }
 
 /// The steps with all they read, at any distance.
@@ -59,14 +70,15 @@ fn bind_those(
     resolved: Resolved<'_>,
     dialect: &Dialect,
     sources: &Contracts,
+    batches: &Batches,
     is_bound: impl Fn(usize) -> bool,
     is_kept: impl Fn(usize) -> bool,
 ) -> (Plan, Vec<Diagnostic>) {
     let zone = SessionParameters::of(dialect.state().config_options()).timezone.clone();
     let now = SessionParameters::of(dialect.state().config_options()).now;
-    let Resolved { mut plan, mut texts, transforms, tests, steps, .. } = resolved;
-    let mut binder =
-        Binder { dialect, sources, zone, schemas: HashMap::new(), tables: HashMap::new(), problems: Vec::new() };
+    let Resolved { mut plan, mut texts, transforms, tests, steps, templates, .. } = resolved;
+    let (schemas, tables, problems, own) = Default::default();
+    let mut binder = Binder { dialect, sources, zone, schemas, tables, problems, own };
     for at in plan.step_order().into_iter().filter(|at| is_bound(*at)) {
         let (text, keep) = (texts[at].take(), is_kept(at));
         let bound = match (&text, &transforms[at]) {
@@ -74,7 +86,10 @@ fn bind_those(
             (None, Some(transform)) => binder.transform(&plan, at, transform, steps[at], now),
             (None, None) => binder.load(&plan.steps[at].work, steps[at]),
         };
-        let Some(bound) = bound else { continue };
+        let Some(mut bound) = bound else { continue };
+        if let (Some(text), true) = (&text, keep) {
+            bound.batches = binder.batches(&plan, at, text, &bound, batches, templates);
+        }
         let id = plan.steps[at].id.clone();
         binder.schemas.insert(id, bound.schema.clone());
         for (place, test) in tests[at].iter().enumerate() {
@@ -87,6 +102,10 @@ fn bind_those(
         step.export = bound.export.map(Arc::new);
         if keep {
             step.work = bound.work;
+            step.batches = bound.batches;
+        }
+        if let Some(incremental) = bound.incremental {
+            step.incremental = Some(Arc::new(incremental));
         }
         step.columns = bound.columns;
         step.schema = bound.schema;
@@ -101,6 +120,14 @@ struct Bound {
     export: Option<PlannedExport>,
     columns: Vec<Column>,
     schema: SchemaRef,
+    incremental: Option<PlannedIncremental>,
+    batches: Vec<Batch>,
+}
+
+impl Bound {
+    fn plain(work: Work, columns: Vec<Column>, schema: SchemaRef) -> Self {
+        Self { work, columns, schema, export: None, incremental: None, batches: Vec::new() }
+    }
 }
 
 struct Binder<'a> {
@@ -110,6 +137,8 @@ struct Binder<'a> {
     schemas: HashMap<StepId, SchemaRef>,
     tables: HashMap<TableName, Arc<InputTable>>,
     problems: Vec<Diagnostic>,
+    /// The columns of the own rows that steps read.
+    own: HashMap<StepId, SchemaRef>,
 }
 
 /// The tables of one statement: exactly those that it names.
@@ -174,17 +203,29 @@ impl Binder<'_> {
         if planned.inputs.len() != text.statement.tables().len() {
             return None;
         }
-        let tables = self.named(&planned.inputs)?;
+        let tables = self.read_by(planned, step)?;
         let bound = self.statement(&text.statement, &tables, &|span| text.rendered.origin(span))?;
         let place = text.rendered.origin(text.statement.span());
         let mut bound = self.at_rest(bound, &place)?;
-        let columns = Dialect::columns(&bound);
+        let queried = Dialect::columns(&bound);
+        let columns = match &planned.incremental {
+            Some(grows) => table_columns(&grows.how, &queried),
+            None => queried.clone(),
+        };
         if !self.distinct(&columns, step, &place) {
             return None;
         }
         self.contract(&columns, step);
+        self.own_columns(planned, step, &columns);
         let fields = bound.schema().fields().iter();
-        let fields: Vec<Field> = fields.map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        let mut fields: Vec<Field> = fields.map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        let new_rows: SchemaRef = Arc::new(Schema::new(fields.clone()));
+        fields.extend(schema_of(&columns[queried.len()..], &self.zone).fields().iter().map(|f| Field::clone(f)));
+        let schema: SchemaRef = Arc::new(Schema::new(fields));
+        let incremental = match &planned.incremental {
+            Some(grows) => Some(self.growth(&grows.how, &queried, [&new_rows, &schema], step)?),
+            None => None,
+        };
         let mut sql = text.rendered.text().to_owned();
         let mut export = None;
         if let (StepKind::Export(written), Some(to)) = (&step.kind, &planned.export) {
@@ -202,7 +243,7 @@ impl Binder<'_> {
             }
         }
         let work = Work::Query(Query { sql, inputs: planned.inputs.clone(), plan: Opaque::new(bound) });
-        Some(Bound { schema: Arc::new(Schema::new(fields)), work, columns, export })
+        Some(Bound { schema, work, columns, export, incremental, batches: Vec::new() })
     }
 
     /// A query whose rows come partition after partition, so that one file is written at a time.
@@ -242,7 +283,7 @@ impl Binder<'_> {
             return None;
         }
         let schema = schema_of(&columns, &self.zone);
-        Some(Bound { work: Work::Load(load.clone()), export: None, columns, schema })
+        Some(Bound::plain(Work::Load(load.clone()), columns, schema))
     }
 
     fn transform(
@@ -283,7 +324,8 @@ impl Binder<'_> {
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let (lineage, sql) = (transform.lineage(&slices), transform.sql(&slices));
         let work = Work::Transform(PlannedTransform { transform: transform.clone(), queries, lineage, sql, now });
-        Some(Bound { work, export: None, schema: schema_of(&columns, &self.zone), columns })
+        let schema = schema_of(&columns, &self.zone);
+        Some(Bound::plain(work, columns, schema))
     }
 
     /// Adds the step's own earlier result, whose columns follow from the other inputs.

@@ -1,8 +1,13 @@
 //! What must run, and why: fingerprints of what every step would give now, held against what its table was made from.
 
+/// Tables that grow.
+mod growth;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::bind::Batches;
 use super::fingerprint::{Clock, ENGINE_VERSION, Fingerprint, Hash, normalise};
+use super::interval::{History, Interval, Window};
 use super::step::{Origin, PlannedStep};
 use super::{Plan, StepId, view};
 use crate::diagnostic::Diagnostic;
@@ -27,6 +32,8 @@ pub enum Reason {
     ChangedInputs(Vec<String>),
     /// Somebody else changed its table since.
     ChangedOutside,
+    /// These intervals are built; so many of them are read again.
+    Intervals(Vec<Interval>, usize),
     /// It draws random numbers, so that no two runs are alike.
     Volatile,
     /// A step that runs reads it.
@@ -46,6 +53,7 @@ impl std::fmt::Display for Reason {
             Self::ChangedSql => f.write_str("changed SQL"),
             Self::ChangedInputs(names) => write!(f, "changed input {}", names.join(", ")),
             Self::ChangedOutside => f.write_str("its table was changed by something else"),
+            Self::Intervals(intervals, again) => growth::told(f, intervals, *again),
             Self::Volatile => f.write_str("draws random values"),
             Self::ReadBy(reader) => write!(f, "read by {}", reader.step.lower()),
             Self::Asked => f.write_str("asked for"),
@@ -87,6 +95,8 @@ pub struct State {
     pub volatile: BTreeSet<usize>,
     /// The day and the instant of the pinned clock.
     pub clock: (String, String),
+    /// The instant of the pinned clock, in the session's time zone.
+    pub now: chrono::NaiveDateTime,
 }
 
 /// What a published table was made from.
@@ -98,6 +108,8 @@ pub struct MadeFrom {
     pub fingerprint: Fingerprint,
     /// The backend's mark of it then.
     pub version: String,
+    /// The intervals that it has, where it is built by such.
+    pub history: History,
 }
 
 /// What a run was asked for.
@@ -111,6 +123,10 @@ pub struct Ask {
     pub force: bool,
     /// Whether those run that failed or were not reached last time, though nothing has changed.
     pub unfinished: bool,
+    /// Which intervals are built of tables that are built by such.
+    pub window: Window,
+    /// Whether a table that grows is taken as it is, though its SQL has changed or something else has changed it.
+    pub forward_only: bool,
 }
 
 /// A choice and a fingerprint per step, in the plan's order; and reads of tables that nobody has published.
@@ -122,6 +138,14 @@ pub struct Choices {
     pub fingerprints: Vec<Fingerprint>,
     /// What makes the run impossible.
     pub problems: Vec<Diagnostic>,
+    /// What is built of steps that are built by intervals.
+    pub batches: Batches,
+    /// The intervals that the tables of such steps will have, by step.
+    pub histories: BTreeMap<usize, History>,
+    /// The intervals that no run has built and this one does not, by step.
+    pub gaps: BTreeMap<usize, Vec<Interval>>,
+    /// The tables that grow and hold rows which the present SQL would not give, by step, with what is said of them.
+    pub outdated: BTreeMap<usize, String>,
 }
 
 /// Decides for every step of a plan whose names are resolved.
@@ -135,11 +159,15 @@ pub fn decide(plan: &Plan, ask: &Ask, state: &State) -> Choices {
         read_by_asked: ask.steps.iter().flat_map(|at| plan.steps[*at].reads()).collect(),
         choices: vec![Choice::Leave; plan.steps.len()],
         fingerprints: vec![Fingerprint::default(); plan.steps.len()],
+        timeless: vec![(Hash::default(), Clock::Unread); plan.steps.len()],
+        grown: growth::Grown::default(),
     };
     let order = plan.step_order();
     for &at in &order {
+        decider.timeless[at] = decider.timeless(at);
         decider.fingerprints[at] = decider.fingerprint(at);
         decider.choices[at] = decider.choice(at);
+        decider.grow(at);
     }
     let mut problems = Vec::new();
     for &at in order.iter().rev() {
@@ -147,7 +175,8 @@ pub fn decide(plan: &Plan, ask: &Ask, state: &State) -> Choices {
             decider.need(at, &mut problems);
         }
     }
-    Choices { choices: decider.choices, fingerprints: decider.fingerprints, problems }
+    let growth::Grown { batches, histories, gaps, outdated } = decider.grown;
+    Choices { choices: decider.choices, fingerprints: decider.fingerprints, problems, batches, histories, gaps, outdated }
 }
 
 /// The steps of other jobs whose tables are read and have never been published: they are built first.
@@ -184,6 +213,9 @@ struct Decider<'a> {
     read_by_asked: HashSet<&'a StepId>,
     choices: Vec<Choice>,
     fingerprints: Vec<Fingerprint>,
+    /// What steps do whatever the clock says, and how finely they ask it, what they read included.
+    timeless: Vec<(Hash, Clock)>,
+    grown: growth::Grown,
 }
 
 impl Decider<'_> {
@@ -217,6 +249,9 @@ impl Decider<'_> {
         }
         if let Some(files) = self.state.files.get(&step.id) {
             inputs.insert("files".to_owned(), files.clone());
+        }
+        if step.incremental.is_some() {
+            return self.grown_fingerprint(at, inputs);
         }
         let own = self.definition(at);
         let parts = definitions.iter().flat_map(|(name, definition)| [name.as_str(), definition.as_str()]);
@@ -264,7 +299,7 @@ impl Decider<'_> {
         }
     }
 
-    fn choice(&self, at: usize) -> Choice {
+    fn choice(&mut self, at: usize) -> Choice {
         let step = &self.plan.steps[at];
         if self.pulled.contains(&at) {
             return Choice::Run(Reason::Missing);
@@ -277,6 +312,9 @@ impl Decider<'_> {
             return self.export(at, now);
         }
         let Some(table) = &step.publish else { return self.internal(at, now) };
+        if step.incremental.is_some() {
+            return self.growth(at, table);
+        }
         if self.ask.force {
             return Choice::Run(Reason::Forced);
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::fingerprint::Clock;
+use super::incremental::{PlannedIncremental, scope};
 use super::step::{Input, Origin, Patience, PlannedExport, PlannedStep, PlannedTest, Work};
 use super::{Node, Plan, StepId, outside, parameters};
 use crate::diagnostic::Diagnostic;
@@ -12,7 +13,7 @@ use crate::dialect::{self, Column, Statement};
 use crate::job::{Job, Materialization, Step, StepKind};
 use crate::name::{Name, TableName, nearest};
 use crate::rule::Test;
-use crate::template::Templates;
+use crate::template::{Templates, Variables};
 use crate::text::derived::Derived;
 use crate::text::{SourceFile, Span, Spanned};
 use crate::transform::Transform;
@@ -35,6 +36,9 @@ pub struct Scope<'a> {
 pub(super) struct Text {
     pub(super) rendered: Derived,
     pub(super) statement: Statement,
+    /// What it was rendered from.
+    pub(super) template: Derived,
+    pub(super) variables: Variables,
 }
 
 /// A test whose texts are rendered.
@@ -54,6 +58,7 @@ pub struct Resolved<'a> {
     pub(super) transforms: Vec<Option<Arc<Transform>>>,
     pub(super) tests: Vec<Vec<TestText>>,
     pub(super) steps: Vec<&'a Step>,
+    pub(super) templates: &'a Templates,
 }
 
 /// Resolves the named jobs, and of other jobs the steps that publish what these read.
@@ -153,6 +158,7 @@ impl<'a, 's> Resolver<'a, 's> {
         planned.patience = patience(step);
         planned.on_error = step.on_error;
         planned.local = step.local;
+        planned.incremental = step.incremental.as_ref().map(|how| Arc::new(PlannedIncremental::new((**how).clone())));
         for need in &step.needs {
             let needed = job.steps.get(&need.value).map(|needed| &needed.kind);
             if matches!(needed, Some(StepKind::Export(_))) && !matches!(step.kind, StepKind::Export(_)) {
@@ -214,6 +220,10 @@ impl<'a, 's> Resolver<'a, 's> {
         if let Some(text) = &text {
             text.rendered.text().clone_into(&mut planned.text);
             planned.inputs = self.inputs(job, step, &text.statement, &|span| text.rendered.origin(span));
+            planned.fixed = self.fixed(job, step, text);
+            if step.incremental.is_some() {
+                scope::own_rows(&mut planned);
+            }
         }
         let mut tests = Vec::new();
         for test in &step.tests {
@@ -234,7 +244,8 @@ impl<'a, 's> Resolver<'a, 's> {
     }
 
     fn text(&mut self, job: &Job, step: &Step, sql: &Derived) -> Option<Text> {
-        let rendered = match self.scope.templates.render(sql, &job.variables_of(step)) {
+        let variables = scope::variables(job, step);
+        let rendered = match self.scope.templates.render(sql, &variables) {
             Ok(rendered) => rendered,
             Err(problems) => {
                 self.problems.extend(problems);
@@ -265,7 +276,18 @@ impl<'a, 's> Resolver<'a, 's> {
             return None;
         }
         let statement = statements.pop()?;
-        Some(Text { rendered, statement })
+        Some(Text { rendered, statement, template: sql.clone(), variables })
+    }
+
+    /// A text that says `interval`, rendered for one that is the same in all runs.
+    fn fixed(&self, job: &Job, step: &Step, text: &Text) -> Option<String> {
+        let intervals = scope::intervals(job, step).filter(|_| text.template.text() != text.rendered.text())?;
+        let rendered = |days| {
+            let variables = scope::fixed(&text.variables, intervals, days);
+            self.scope.templates.render(&text.template, &variables).ok().map(|text| text.text().to_owned())
+        };
+        let (one, other) = (rendered(0)?, rendered(400)?);
+        (one != other).then_some(one)
     }
 
     fn inputs(
@@ -383,10 +405,11 @@ impl<'a, 's> Resolver<'a, 's> {
             tests.push(found.tests);
             declared.push(found.step);
         }
-        let plan = Plan::new(steps, &self.waits);
+        let mut plan = Plan::new(steps, &self.waits);
+        scope::assign(&mut plan, &mut problems);
         let jobs = plan.jobs.iter().take_while(|job| wanted.contains(job)).count();
         problems.extend(plan.dag.cycles().iter().map(|cycle| told(&plan, cycle)));
-        (Resolved { plan, wanted: jobs, texts, transforms, tests, steps: declared }, problems)
+        (Resolved { plan, wanted: jobs, texts, transforms, tests, steps: declared, templates: self.scope.templates }, problems)
     }
 }
 

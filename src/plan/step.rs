@@ -9,7 +9,8 @@ use datafusion::logical_expr::{LogicalPlan, TableSource};
 use serde::Serialize;
 
 use super::StepId;
-use super::fingerprint::Clock;
+use super::fingerprint::{Clock, Hash};
+use super::incremental::{Batch, PlannedIncremental};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Column;
 use crate::job::OnError;
@@ -85,6 +86,14 @@ impl Default for Patience {
 }
 
 impl Patience {
+    /// How long a run waits after the given try: three to five quarters of [`Self::wait_after`], so that steps which failed
+    /// together do not all come back at once. The same `seed` gives the same wait.
+    pub fn spread(&self, attempt: u32, seed: &str) -> Duration {
+        let digits = Hash::of([seed, &attempt.to_string()]).to_string();
+        let share = u32::from_str_radix(digits.get(..4).unwrap_or_default(), 16).unwrap_or_default();
+        self.wait_after(attempt).mul_f64(0.75 + f64::from(share) / f64::from(0x2_0000_u32))
+    }
+
     /// How long to wait after the given try, counted from 1: doubled each time, at most five minutes.
     pub fn wait_after(&self, attempt: u32) -> Duration {
         let doubled = self.backoff.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
@@ -207,6 +216,14 @@ pub struct PlannedStep {
     pub view: bool,
     /// Where it is a view, its query as a text that stands alone, once bound.
     pub view_text: Option<String>,
+    /// How its table grows, where it is not computed whole.
+    pub incremental: Option<Arc<PlannedIncremental>>,
+    /// Where its SQL says `interval`, the SQL for an interval that is the same in all runs.
+    pub fixed: Option<String>,
+    /// The step by whose intervals it is computed, where only that one reads it.
+    pub interval_of: Option<StepId>,
+    /// What a run computes of it, interval by interval; once it is known which.
+    pub batches: Vec<Batch>,
     /// Where its rows go outside the project.
     pub export: Option<Arc<PlannedExport>>,
     /// The tests that its result must pass.
@@ -242,6 +259,10 @@ impl PlannedStep {
             publish: None,
             view: false,
             view_text: None,
+            incremental: None,
+            fixed: None,
+            interval_of: None,
+            batches: Vec::new(),
             export: None,
             tests: Vec::new(),
             promise: String::new(),

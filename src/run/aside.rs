@@ -66,7 +66,7 @@ impl<'a> Aside<'a> {
                 _ => Keep::Share,
             };
             let attempt =
-                Attempt { run: "aside".to_owned(), number: 1, keep, afresh: false, cancel: CancellationToken::new() };
+                Attempt { run: "aside".to_owned(), number: 1, keep, afresh: false, made: None, cancel: CancellationToken::new() };
             let built = self.backend.build(step, &attempt).await?;
             self.built.insert(step.id.clone());
             if next == at {

@@ -17,8 +17,9 @@ use self::export::Exported;
 use super::attempt::{Means, Tried, failures, try_step};
 use super::{Decision, Event, Run, RunResults, now, status_of};
 use crate::backend::{Attempt, BackendError, Keep, Remedy};
-use crate::ledger::{LedgerError, Published, Status, StepRecord};
+use crate::ledger::{LedgerError, Published, Status, StepRecord, TryRecord};
 use crate::plan::decide::Reason;
+use crate::plan::incremental::Made;
 use crate::plan::{Node, StepId};
 use crate::transfer::Errand;
 
@@ -177,7 +178,7 @@ impl<'a> Schedule<'a> {
     }
 
     fn start_step(&mut self, at: usize) -> Result<(), LedgerError> {
-        let (Decision::Run { keep, reason, fingerprint, .. }, Some(record)) =
+        let (Decision::Run { keep, reason, fingerprint, history }, Some(record)) =
             (&self.run.decisions[at], &mut self.records[at])
         else {
             return Ok(());
@@ -190,6 +191,11 @@ impl<'a> Schedule<'a> {
             number: record.attempts,
             keep: keep.clone(),
             afresh: *reason == Reason::Forced.to_string(),
+            made: Some(Made {
+                step: record.step.clone(),
+                fingerprint: fingerprint.clone(),
+                history: history.clone(),
+            }),
             cancel: self.run.cancel.child_token(),
         };
         (self.run.tell)(&Event::StepStarted { step: record.step.clone(), attempt: record.attempts });
@@ -271,12 +277,18 @@ impl<'a> Schedule<'a> {
         record.rows = tried.rows;
         record.tests = tried.tests;
         record.queries = tried.queries;
-        if let Some(error) = &tried.error
-            && error.remedy == Remedy::Retry
-            && record.attempts < patience.attempts
-            && !interrupted
-        {
-            let wait = patience.wait_after(record.attempts);
+        let may_pass = tried.error.as_ref().is_some_and(|error| error.remedy == Remedy::Retry);
+        let again = may_pass && record.attempts < patience.attempts && !interrupted;
+        let seed = format!("{} {}", self.run.record.id, record.step);
+        let wait = again.then(|| patience.spread(record.attempts, &seed));
+        if let Some(error) = &tried.error {
+            let (step, attempt) = (record.step.clone(), record.attempts);
+            let (class, error, seconds) = (error.remedy.word().to_owned(), error.to_string(), tried.seconds);
+            let wait = wait.map(|wait| wait.as_secs_f64());
+            let failed = TryRecord { attempt, at: now(), seconds, class, error, wait };
+            self.run.ledger.tried(&self.run.record.id, &step, &failed)?;
+        }
+        if let (Some(error), Some(wait)) = (&tried.error, wait) {
             let (step, attempt) = (record.step.clone(), record.attempts);
             (self.run.tell)(&Event::StepRetried { step, attempt, wait, error: error.to_string() });
             let cancel = self.run.cancel.clone();
@@ -405,7 +417,7 @@ impl<'a> Schedule<'a> {
     }
 
     fn publication(&mut self, at: usize, version: String) -> Option<Published> {
-        let (Decision::Run { keep: Keep::Table(table) | Keep::View(table), fingerprint, .. }, Some(record)) =
+        let (Decision::Run { keep: Keep::Table(table) | Keep::View(table), fingerprint, history, .. }, Some(record)) =
             (&self.run.decisions[at], &mut self.records[at])
         else {
             return None;
@@ -417,6 +429,7 @@ impl<'a> Schedule<'a> {
             run: self.run.record.id.clone(),
             at: now(),
             fingerprint: fingerprint.clone(),
+            history: history.clone(),
             version,
             rows: record.rows,
         })

@@ -1,10 +1,10 @@
 //! Where things are on disk, how names become paths, and durable writes.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::{Error, disk};
 use crate::name::{Name, TableName};
 
 /// Schema of a table that was named without one.
@@ -166,21 +166,10 @@ const MANY: usize = 64;
 /// Waits until these files and folders are on disk.
 pub(super) fn sync(paths: &[PathBuf]) -> Result<(), Error> {
     if let Some(first) = paths.first().filter(|_| paths.len() > MANY && cfg!(target_os = "linux")) {
-        return sync_all(first);
+        return disk::sync_all(first).map_err(|error| Error::write(first, error));
     }
-    let sync = |path: &PathBuf| File::open(path).and_then(|file| file.sync_all()).map_err(|e| Error::write(path, e));
+    let sync = |path: &PathBuf| disk::sync(path).map_err(|error| Error::write(path, error));
     paths.iter().try_for_each(sync)
-}
-
-#[cfg(target_os = "linux")]
-fn sync_all(path: &Path) -> Result<(), Error> {
-    let synced = File::open(path).and_then(|file| rustix::fs::syncfs(&file).map_err(io::Error::from));
-    synced.map_err(|error| Error::write(path, error))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn sync_all(path: &Path) -> Result<(), Error> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|error| Error::write(path, error))
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use super::layout::{file_name, table_of};
 use crate::dialect::parse_type;
 use crate::dialect::types::{MAX_PRECISION, SqlType};
 use crate::name::{Name, TableName};
+use crate::plan::incremental::Made;
+use crate::plan::interval::History;
+use crate::plan::{Fingerprint, Hash, StepId};
 
 /// Name of the file of a set in its folder.
 pub(super) const SET: &str = "set.json";
@@ -74,13 +77,52 @@ pub struct Object {
     /// What its author says about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// What it was made from, where a step made it: kept with the rows, so that the two cannot come apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Provenance>,
+}
+
+/// What a table was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// The job of the step that made it, in lower case.
+    pub job: String,
+    /// The step, in lower case.
+    pub step: String,
+    /// The step's definition.
+    pub definition: String,
+    /// The version of every table that it was made from.
+    pub inputs: BTreeMap<String, String>,
+    /// The intervals that it has, where it is built by such.
+    pub history: History,
+}
+
+impl From<&Made> for Provenance {
+    fn from(made: &Made) -> Self {
+        Self {
+            job: made.step.job.lower(),
+            step: made.step.step.lower(),
+            definition: made.fingerprint.definition.to_string(),
+            inputs: made.fingerprint.inputs.clone(),
+            history: made.history.clone(),
+        }
+    }
+}
+
+impl From<&Provenance> for Made {
+    fn from(kept: &Provenance) -> Self {
+        let fingerprint =
+            Fingerprint { definition: Hash::kept(kept.definition.as_str()), inputs: kept.inputs.clone() };
+        Self { step: StepId::new(&kept.job, &kept.step), fingerprint, history: kept.history.clone() }
+    }
 }
 
 impl Object {
     /// A table of these files that no set has yet.
     pub(super) fn unpublished(columns: Vec<StoredColumn>, files: Vec<DataFile>, comment: Option<String>) -> Self {
         let rows = files.iter().map(|file| file.rows).sum();
-        Self { columns, view: None, rows, files, run: String::new(), created: String::new(), version: 0, comment }
+        Self { columns, view: None, rows, files, run: String::new(), created: String::new(), version: 0, comment, made: None }
     }
 }
 
@@ -189,7 +231,7 @@ pub(super) fn write_set(dir: &Path, info: SetInfo, tables: &Objects) -> Result<(
     let path = dir.join(SET);
     let tables = tables.iter().map(|(name, object)| (file_name(name), Object::clone(object))).collect();
     let text = serde_json::to_vec(&Written { info, tables }).map_err(|error| Error::corrupt(&path, error))?;
-    std::fs::write(&path, text).map_err(|error| Error::write(&path, error))
+    super::disk::write(&path, &text).map_err(|error| Error::write(&path, error))
 }
 
 /// The present time as it is written into manifests.

@@ -1,6 +1,5 @@
 //! One Parquet file being written: the columns of a row group are encoded side by side, on all cores.
 
-use std::fs::File;
 use std::path::Path;
 
 use datafusion::arrow::array::RecordBatch;
@@ -14,6 +13,7 @@ use parquet::file::writer::SerializedFileWriter;
 use rayon::prelude::*;
 
 use super::Error;
+use super::disk::Output;
 
 /// Rows of a row group.
 const GROUP_ROWS: u64 = 1 << 20;
@@ -23,7 +23,7 @@ const WAITING_ROWS: u64 = 1 << 15;
 
 /// The file, and what of it is not written yet.
 pub(super) struct Part {
-    file: SerializedFileWriter<File>,
+    file: SerializedFileWriter<Output>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     /// The row group that is being encoded, by leaf column; none between row groups.
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Part {
 impl Part {
     /// An empty file.
     pub(super) fn create(path: &Path, schema: &SchemaRef) -> Result<Self, Error> {
-        let file = File::create(path).map_err(|error| Error::write(path, error))?;
+        let file = Output::create(path).map_err(|error| Error::write(path, error))?;
         let zstd = Compression::ZSTD(ZstdLevel::default());
         let properties = WriterProperties::builder().set_compression(zstd).set_created_by("pipe".to_string()).build();
         let (file, factory) = ArrowWriter::try_new(file, schema.clone(), Some(properties))
@@ -74,7 +74,7 @@ impl Part {
     }
 
     /// Writes what is left and the end, and gives the file.
-    pub(super) fn finish(mut self, path: &Path) -> Result<File, Error> {
+    pub(super) fn finish(mut self, path: &Path) -> Result<Output, Error> {
         let closed = self.encode().and_then(|()| self.close_group()).and_then(|()| self.file.into_inner());
         closed.map_err(|error| failed(path, error))
     }

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::layout::{Layout, key, sync, table_path};
 use super::manifest::{self, DataFile, Object, Objects, SetInfo, StoredColumn};
 use super::snapshot::{Snapshot, StoredTable};
-use super::stage::{Staged, part_name};
-use super::{Error, clean, lock};
+use super::stage::{Staged, part_name, part_number};
+use super::{Error, clean, disk, lock, unpublished};
 use crate::name::TableName;
 
 /// Beginning of the name of a set that is being built.
@@ -122,7 +121,7 @@ impl<'a> NewSet<'a> {
         let number = last.max(current) + 1;
         let path = layout.sets.join(format!("{UNFINISHED}{number:07}"));
         clean::remove_set(layout, &path, number);
-        fs::create_dir(&path).map_err(|error| Error::write(&path, error))?;
+        disk::create_dir(&path).map_err(|error| Error::write(&path, error))?;
         let (created, tables, written) = (manifest::now(), Objects::new(), Vec::new());
         Ok(Self { layout, path, number, run, created, tables, written, finished: false })
     }
@@ -131,17 +130,19 @@ impl<'a> NewSet<'a> {
     fn put(&mut self, name: TableName, staged: Staged) -> Result<(), Error> {
         let rows = self.layout.rows_of(self.number);
         if !self.written.contains(&rows) {
-            fs::create_dir(&rows).map_err(|error| Error::write(&rows, error))?;
+            disk::create_dir(&rows).map_err(|error| Error::write(&rows, error))?;
             self.written.extend([self.layout.tables.clone(), rows]);
         }
         let to = self.layout.rows(self.number, &name);
         let mut files = Vec::new();
+        let own = staged.object.files.last().and_then(|file| part_number(&file.name)).map_or(0, |last| last + 1);
         for (index, (from, file)) in staged.kept.iter().enumerate() {
-            let file = DataFile { name: part_name(index), ..file.clone() };
+            let file = DataFile { name: part_name(own + index), ..file.clone() };
             share(from, &staged.folder.path.join(&file.name))?;
             files.push(file);
         }
         files.extend(staged.object.files.iter().cloned());
+        unpublished::forget_kept(&staged.folder.path);
         staged.folder.move_to(&to)?;
         self.written.extend(files.iter().map(|file| to.join(&file.name)));
         self.written.push(to);
@@ -166,7 +167,7 @@ impl<'a> NewSet<'a> {
         self.written.extend([self.path.join(manifest::SET), self.path.clone()]);
         sync(&self.written)?;
         let path = self.layout.set(self.number);
-        fs::rename(&self.path, &path).map_err(|error| Error::write(&path, error))?;
+        disk::rename(&self.path, &path).map_err(|error| Error::write(&path, error))?;
         self.path = path;
         sync(std::slice::from_ref(&self.layout.sets))?;
         self.point()?;
@@ -180,11 +181,11 @@ impl<'a> NewSet<'a> {
         for (name, object) in self.tables.iter().filter(|(_, object)| object.view.is_none()) {
             let place = self.path.join(table_path(name));
             if let Some(schema) = place.parent().filter(|schema| schemas.insert(schema.to_path_buf())) {
-                fs::create_dir(schema).map_err(|error| Error::write(schema, error))?;
+                disk::create_dir(schema).map_err(|error| Error::write(schema, error))?;
             }
             let rows = self.layout.rows(object.version, name);
             let rows = rows.strip_prefix(&self.layout.home).unwrap_or(&rows);
-            symlink(Path::new("../../..").join(rows), &place).map_err(|error| Error::write(&place, error))?;
+            disk::symlink(&Path::new("../../..").join(rows), &place).map_err(|error| Error::write(&place, error))?;
         }
         self.written.extend(schemas);
         Ok(())
@@ -194,8 +195,8 @@ impl<'a> NewSet<'a> {
         let next = self.layout.home.join(format!("{UNFINISHED}link"));
         let target = Path::new("sets").join(format!("{:07}", self.number));
         clean::remove(&next);
-        symlink(&target, &next).map_err(|error| Error::write(&next, error))?;
-        fs::rename(&next, &self.layout.link).map_err(|error| Error::write(&self.layout.link, error))?;
+        disk::symlink(&target, &next).map_err(|error| Error::write(&next, error))?;
+        disk::rename(&next, &self.layout.link).map_err(|error| Error::write(&self.layout.link, error))?;
         sync(std::slice::from_ref(&self.layout.home))
     }
 }
@@ -212,7 +213,7 @@ impl Drop for NewSet<'_> {
 /// The same file under another name; a copy where the file system has no hard links.
 fn share(from: &Path, to: &Path) -> Result<(), Error> {
     let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    match fs::hard_link(from, to) {
+    match disk::hard_link(from, to) {
         Ok(()) => Ok(()),
         Err(error) if missing(&error) => Err(Error::corrupt(from, "it is missing")),
         Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem) => {

@@ -5,13 +5,14 @@ use std::future::ready;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
-use datafusion::common::{DFSchema, DataFusionError, Statistics};
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
 use datafusion::datasource::{TableProvider, TableType};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
@@ -23,9 +24,15 @@ use object_store::ObjectMeta;
 use super::Error;
 use super::manifest::DataFile;
 
+/// The column with the number of a row's file.
+pub const FILE_NUMBER: &str = "PIPE$FILE";
+
 /// The rows of one stored table.
 #[derive(Debug)]
 pub(super) struct StoredRows {
+    /// The columns of the files.
+    stored: SchemaRef,
+    /// Those of the table: the same, and the number of the file where it is asked for.
     schema: SchemaRef,
     files: Vec<PartitionedFile>,
     rows: u64,
@@ -40,9 +47,20 @@ impl StoredRows {
         rows: u64,
         hold: Option<Arc<File>>,
     ) -> Result<Self, Error> {
+        Self::numbered(schema, files, rows, hold, None)
+    }
+
+    /// The same, each row with the number that is given for its file.
+    pub(super) fn numbered(
+        stored: SchemaRef,
+        files: Vec<(PathBuf, DataFile)>,
+        rows: u64,
+        hold: Option<Arc<File>>,
+        numbers: Option<Vec<usize>>,
+    ) -> Result<Self, Error> {
         let mut scanned = Vec::new();
         let mut bytes = 0;
-        for (path, file) in files {
+        for (at, (path, file)) in files.into_iter().enumerate() {
             let found = std::fs::metadata(&path).map_err(|error| match error.kind() {
                 std::io::ErrorKind::NotFound => Error::corrupt(&path, "it is missing"),
                 _ => Error::read(&path, error),
@@ -56,9 +74,14 @@ impl StoredRows {
             bytes += file.bytes;
             let last_modified = found.modified().map(chrono::DateTime::from).unwrap_or_default();
             let meta = ObjectMeta { location, last_modified, size: file.bytes, e_tag: None, version: None };
-            scanned.push(PartitionedFile::from(meta));
+            let number = numbers.as_ref().and_then(|numbers| numbers.get(at)).map(|number| *number as i64);
+            let values = number.map(|number| ScalarValue::Int64(Some(number))).into_iter().collect();
+            scanned.push(PartitionedFile::from(meta).with_partition_values(values));
         }
-        Ok(Self { schema, files: scanned, rows, bytes, _hold: hold })
+        let mut fields: Vec<_> = stored.fields().iter().cloned().collect();
+        fields.extend(numbers.is_some().then(file_number));
+        let schema = Arc::new(Schema::new(fields));
+        Ok(Self { stored, schema, files: scanned, rows, bytes, _hold: hold })
     }
 
     fn counts(&self) -> Statistics {
@@ -69,6 +92,11 @@ impl StoredRows {
     }
 }
 
+/// The column with the number of a row's file.
+fn file_number() -> FieldRef {
+    Arc::new(Field::new(FILE_NUMBER, DataType::Int64, false))
+}
+
 impl StoredRows {
     fn plan(
         &self,
@@ -77,8 +105,10 @@ impl StoredRows {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let numbers = self.schema.fields()[self.stored.fields().len()..].to_vec();
+        let schema = TableSchema::builder(self.stored.clone()).with_table_partition_cols(numbers).build();
         let mut source =
-            ParquetSource::new(self.schema.clone()).with_table_parquet_options(state.table_options().parquet.clone());
+            ParquetSource::new(schema).with_table_parquet_options(state.table_options().parquet.clone());
         if let Some(filter) = conjunction(filters.to_vec()) {
             let schema = DFSchema::try_from(self.schema.clone())?;
             source = source.with_predicate(state.create_physical_expr(filter, &schema)?);

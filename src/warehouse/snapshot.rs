@@ -151,6 +151,23 @@ impl StoredTable {
         manifest::schema(&self.object.columns, zone)
     }
 
+    /// The rows of some of its files, by number; with `numbered`, each row with the number of its file in a last column
+    /// [`FILE_NUMBER`](super::FILE_NUMBER).
+    pub fn parts(&self, files: &[usize], numbered: bool, zone: &str) -> Result<Arc<dyn TableProvider>, Error> {
+        let all = self.data_files();
+        let chosen: Vec<(usize, (PathBuf, DataFile))> =
+            files.iter().filter_map(|at| Some((*at, all.get(*at)?.clone()))).collect();
+        let rows = chosen.iter().map(|(_, (_, file))| file.rows).sum();
+        let numbers = numbered.then(|| chosen.iter().map(|(at, _)| *at).collect());
+        let files = chosen.into_iter().map(|(_, file)| file).collect();
+        Ok(Arc::new(StoredRows::numbered(self.schema(zone), files, rows, self.hold.clone(), numbers)?))
+    }
+
+    /// Where its files are and what they hold, in the order of their rows.
+    pub fn files(&self) -> Vec<(PathBuf, DataFile)> {
+        self.data_files()
+    }
+
     /// Its rows as a table that can be scanned, for a session in this time zone. A file that is missing, shorter than it
     /// was written or not Parquet is named here or while it is read.
     pub fn provider(&self, zone: &str) -> Result<Arc<dyn TableProvider>, Error> {

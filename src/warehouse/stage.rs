@@ -10,10 +10,10 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::TableProvider;
 
 use super::layout::{Layout, file_name, key};
-use super::manifest::{self, DataFile, Object, StoredColumn};
+use super::manifest::{self, DataFile, Object, Provenance, StoredColumn};
 use super::part::Part;
 use super::scan::StoredRows;
-use super::{Error, StoredTable, unpublished};
+use super::{Error, StoredTable, disk, unpublished};
 use crate::dialect::cast::exactly;
 use crate::name::TableName;
 
@@ -65,7 +65,7 @@ impl Home {
         layout.make()?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = layout.staging.join(format!("{}-{number}-{}", std::process::id(), nanos()));
-        fs::create_dir(&path).map_err(|error| Error::write(&path, error))?;
+        disk::create_dir(&path).map_err(|error| Error::write(&path, error))?;
         let owner = path.join(OWNER);
         let file = File::create(&owner).map_err(|error| Error::write(&owner, error))?;
         file.lock().map_err(|error| Error::write(&owner, error))?;
@@ -96,7 +96,7 @@ pub(super) struct Folder {
 impl Folder {
     fn create(layout: &Layout, staging: &Staging, table: &TableName) -> Result<Self, Error> {
         let folder = Self::named(layout, staging, table)?;
-        fs::create_dir(&folder.path).map_err(|error| Error::write(&folder.path, error))?;
+        disk::create_dir(&folder.path).map_err(|error| Error::write(&folder.path, error))?;
         Ok(folder)
     }
 
@@ -109,7 +109,7 @@ impl Folder {
 
     /// Moves the folder with all that is in it.
     pub(super) fn move_to(mut self, to: &Path) -> Result<(), Error> {
-        fs::rename(&self.path, to).map_err(|error| Error::write(to, error))?;
+        disk::rename(&self.path, to).map_err(|error| Error::write(to, error))?;
         self.moved = true;
         Ok(())
     }
@@ -197,7 +197,7 @@ impl Writer {
     }
 
     fn part(&self) -> PathBuf {
-        self.folder.path.join(part_name(self.kept.len() + self.done.len()))
+        self.folder.path.join(part_name(self.done.len()))
     }
 
     fn close(&mut self) -> Result<(), Error> {
@@ -205,7 +205,7 @@ impl Writer {
         let Some(part) = self.open.take() else { return Ok(()) };
         let rows = part.rows();
         let file = part.finish(&path)?;
-        let bytes = file.metadata().map_err(|error| Error::write(&path, error))?.len();
+        let bytes = file.len().map_err(|error| Error::write(&path, error))?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_string();
         self.done.push(DataFile { name, rows, bytes });
         Ok(())
@@ -219,9 +219,10 @@ impl Writer {
             self.open = Some(Part::create(&path, &self.schema)?);
         }
         self.close()?;
-        let rows = self.done.iter().chain(self.kept.iter().map(|(_, file)| file)).map(|file| file.rows).sum();
-        let object = Object { rows, ..Object::unpublished(self.columns, self.done, self.comment) };
-        Ok(Staged { name: self.name, folder: self.folder, kept: self.kept, object })
+        let object = Object::unpublished(self.columns, self.done, self.comment);
+        let mut staged = Staged { name: self.name, folder: self.folder, kept: Vec::new(), object };
+        staged.keep(self.kept)?;
+        Ok(staged)
     }
 }
 
@@ -235,9 +236,47 @@ impl Staged {
     ) -> Result<Option<Self>, Error> {
         let Some((found, files)) = unpublished::find(layout, run, name) else { return Ok(None) };
         let folder = Folder::named(layout, staging, name)?;
-        fs::rename(&found, &folder.path).map_err(|error| Error::write(&folder.path, error))?;
+        disk::rename(&found, &folder.path).map_err(|error| Error::write(&folder.path, error))?;
         let object = Object::unpublished(columns, files, None);
-        Ok(Some(Self { name: key(name), folder, kept: Vec::new(), object }))
+        let mut staged = Self { name: key(name), folder, kept: Vec::new(), object };
+        staged.keep(unpublished::kept_files(&staged.folder.path)?)?;
+        Ok(Some(staged))
+    }
+
+    /// Says that these files of the table as it is stay as they are, before those written now.
+    pub fn keep(&mut self, files: Vec<(PathBuf, DataFile)>) -> Result<(), Error> {
+        if !files.is_empty() {
+            unpublished::remember_kept(&self.folder.path, &files)?;
+        }
+        self.kept = files;
+        self.object.rows = self.object.files.iter().chain(self.kept.iter().map(|(_, file)| file)).map(|f| f.rows).sum();
+        Ok(())
+    }
+
+    /// Takes over the files of another table that was written aside, those without rows left out.
+    pub fn absorb(&mut self, other: Self) -> Result<(), Error> {
+        let empty = |file: &DataFile| file.rows == 0;
+        if other.object.files.iter().all(empty) {
+            return Ok(());
+        }
+        for file in self.object.files.extract_if(.., |file| empty(file)) {
+            let path = self.folder.path.join(&file.name);
+            fs::remove_file(&path).map_err(|error| Error::write(&path, error))?;
+        }
+        for file in other.object.files.iter().filter(|file| !empty(file)) {
+            let number = self.object.files.last().and_then(|last| part_number(&last.name)).map_or(0, |last| last + 1);
+            let name = part_name(number);
+            let to = self.folder.path.join(&name);
+            disk::rename(&other.folder.path.join(&file.name), &to).map_err(|error| Error::write(&to, error))?;
+            self.object.files.push(DataFile { name, ..file.clone() });
+            self.object.rows += file.rows;
+        }
+        Ok(())
+    }
+
+    /// Says what the rows were made from.
+    pub fn made(&mut self, made: Option<Provenance>) {
+        self.object.made = made;
     }
 
     /// Leaves the rows for a run that takes up where this one ended.
@@ -263,6 +302,11 @@ impl Staged {
         let schema = manifest::schema(&self.object.columns, zone);
         Ok(Arc::new(StoredRows::open(schema, files, self.object.rows, None)?))
     }
+}
+
+/// The number in such a name.
+pub(super) fn part_number(name: &str) -> Option<usize> {
+    name.strip_prefix("part-")?.strip_suffix(".parquet")?.parse().ok()
 }
 
 /// The name of one of a table's files.

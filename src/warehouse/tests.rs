@@ -285,3 +285,50 @@ fn rows_that_do_not_fit_are_refused() {
     let error = writer.write(&null.unwrap()).unwrap_err().to_string();
     assert_eq!(error, "rows do not fit table `a.x`: NULL in column `ID`, which does not allow it");
 }
+
+#[test]
+fn every_call_that_fails_leaves_the_old_set_or_the_new_one() {
+    use std::io::ErrorKind;
+    let tables = ["a.x", "b.y", "b.grown"];
+    let mut failed = 0;
+    for kind in [ErrorKind::StorageFull, ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem, ErrorKind::Other] {
+        for calls in 0.. {
+            let (_home, warehouse) = warehouse();
+            let old: Vec<Change> = tables.iter().map(|table| Change::Table(staged(&warehouse, table, &[1]))).collect();
+            warehouse.publish(old, "r1").unwrap();
+            disk::faults::fail_after(Some((calls, kind)));
+            let published = publish_three(&warehouse, tables);
+            let reached = !disk::faults::is_to_come();
+            disk::faults::fail_after(None);
+            // Some calls may fail without harm, such as a link for which there is a copy; none may pass for a success.
+            let now = Warehouse::open(warehouse.dir()).unwrap().snapshot().unwrap();
+            let rows: Vec<Vec<i64>> = tables.iter().map(|table| ids(&now, table)).collect();
+            let is_new = rows == [vec![2], vec![2], vec![1, 2]];
+            assert!(is_new || (published.is_err() && rows == [[1], [1], [1]]), "{kind:?} at {calls}: {rows:?} {published:?}");
+            drop(now);
+            publish_three(&warehouse, tables).unwrap();
+            let now = warehouse.snapshot().unwrap();
+            assert_eq!((ids(&now, "a.x"), ids(&now, "b.y")), (vec![2], vec![2]));
+            assert!(listing(&warehouse.home().join("staging")).is_empty());
+            if !reached {
+                assert!(published.is_ok());
+                break;
+            }
+            failed += 1;
+        }
+    }
+    assert!(failed > 100, "only {failed} calls could fail");
+}
+
+/// Two tables whole, and one that takes over the file it has.
+fn publish_three(warehouse: &Warehouse, tables: [&str; 3]) -> Result<u64, Error> {
+    let mut changes = Vec::new();
+    let snapshot = warehouse.snapshot()?;
+    for (at, table) in tables.into_iter().enumerate() {
+        let base = snapshot.table(&name(table)).filter(|_| at == 2);
+        let mut writer = warehouse.stage(&name(table), columns(), base)?;
+        writer.write(&rows(&[2]))?;
+        changes.push(Change::Table(writer.finish()?));
+    }
+    warehouse.publish(changes, "r2")
+}

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
-use super::Error;
+use super::{Error, disk};
 use super::clean::remove;
 use super::layout::{Layout, entries, file_name};
 use super::manifest::DataFile;
@@ -18,13 +18,16 @@ use crate::name::TableName;
 /// File in a staging folder that names its run.
 const RUN: &str = "run";
 
+/// File in a folder of rows that names the files of the table as it is that belong to them.
+const KEPT_FILES: &str = "kept.json";
+
 /// Of how many runs results are kept.
 const KEPT: usize = 3;
 
 /// Marks a staging folder as a run's.
 pub(super) fn mark(folder: &Path, run: &str) -> Result<(), Error> {
     let path = folder.join(RUN);
-    fs::write(&path, format!("{run}\n{}", machine_start())).map_err(|error| Error::write(&path, error))
+    disk::write(&path, format!("{run}\n{}", machine_start()).as_bytes()).map_err(|error| Error::write(&path, error))
 }
 
 fn machine_start() -> String {
@@ -58,14 +61,38 @@ pub(super) fn find(layout: &Layout, run: &str, table: &TableName) -> Option<(Pat
     let folders = entries(&home).ok()?.into_iter().filter_map(|path| Some((numbered(&path)?, path)));
     let of_table = folders.filter(|((_, name), _)| *name == wanted);
     let (_, folder) = of_table.max_by_key(|((number, _), _)| *number)?;
-    let files: Option<Vec<DataFile>> = entries(&folder).ok()?.iter().map(|path| data_file(path)).collect();
-    Some((folder, files.filter(|files| !files.is_empty())?))
+    let parts = entries(&folder).ok()?.into_iter().filter(|path| !path.ends_with(KEPT_FILES));
+    let files: Option<Vec<DataFile>> = parts.map(|path| data_file(&path)).collect();
+    let kept_are_there = kept_files(&folder).ok()?.iter().all(|(path, _)| path.is_file());
+    Some((folder, files.filter(|files| kept_are_there && !files.is_empty())?))
 }
 
 /// The number and the table of a folder of rows.
 fn numbered(folder: &Path) -> Option<(u64, String)> {
     let (number, table) = folder.file_name()?.to_str()?.split_once('-')?;
     Some((number.parse().ok()?, table.to_string()))
+}
+
+/// Writes down which files of the table as it is belong to the rows in a folder.
+pub(super) fn remember_kept(folder: &Path, files: &[(PathBuf, DataFile)]) -> Result<(), Error> {
+    let path = folder.join(KEPT_FILES);
+    let text = serde_json::to_vec(files).map_err(|error| Error::corrupt(&path, error))?;
+    disk::write(&path, &text).map_err(|error| Error::write(&path, error))
+}
+
+/// The files of the table as it was that belong to the rows in a folder.
+pub(super) fn kept_files(folder: &Path) -> Result<Vec<(PathBuf, DataFile)>, Error> {
+    let path = folder.join(KEPT_FILES);
+    match fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| Error::corrupt(&path, error)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Error::read(&path, error)),
+    }
+}
+
+/// Forgets which files were kept: they are the folder's own from now on.
+pub(super) fn forget_kept(folder: &Path) {
+    remove(&folder.join(KEPT_FILES));
 }
 
 fn data_file(path: &Path) -> Option<DataFile> {

@@ -100,15 +100,19 @@ impl Project {
 
     /// The rows of a published table, as texts, sorted.
     pub(crate) fn rows(&self, table: &str) -> Vec<String> {
-        let folder = self.path(&format!(".pipe/warehouse/{}", table.replace('.', "/")));
-        let mut rows = Vec::new();
-        let Ok(entries) = std::fs::read_dir(&folder) else { return rows };
-        for path in entries.map(|entry| entry.expect("an entry").path()).filter(|path| is_parquet(path)) {
-            rows.extend(parquet_rows(&path));
-        }
-        rows.sort();
-        rows
+        rows_of(&self.path(&format!(".pipe/warehouse/{}", table.replace('.', "/"))))
     }
+}
+
+/// The rows of all Parquet files of a folder, as texts, sorted.
+pub(crate) fn rows_of(folder: &Path) -> Vec<String> {
+    let mut rows = Vec::new();
+    let Ok(entries) = std::fs::read_dir(folder) else { return rows };
+    for path in entries.map(|entry| entry.expect("an entry").path()).filter(|path| is_parquet(path)) {
+        rows.extend(parquet_rows(&path));
+    }
+    rows.sort();
+    rows
 }
 
 fn is_parquet(path: &Path) -> bool {

@@ -16,7 +16,7 @@ use crate::opaque::Opaque;
 use crate::plan::{InputTable, Origin};
 
 /// What an input stands for.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) enum Rows {
     Table(Arc<dyn TableProvider>),
     Plan(Opaque<LogicalPlan>),
@@ -25,7 +25,16 @@ pub(crate) enum Rows {
 impl Embedded {
     /// The plan with rows in the place of every input.
     pub(super) async fn with_rows(&self, plan: &Opaque<LogicalPlan>) -> Result<Opaque<LogicalPlan>, BackendError> {
-        let mut rows: HashMap<Origin, Rows> = HashMap::new();
+        self.with_rows_over(plan, &HashMap::new()).await
+    }
+
+    /// The same, where some inputs are known already.
+    pub(super) async fn with_rows_over(
+        &self,
+        plan: &Opaque<LogicalPlan>,
+        known: &HashMap<Origin, Rows>,
+    ) -> Result<Opaque<LogicalPlan>, BackendError> {
+        let mut rows = known.clone();
         for table in inputs(plan).map_err(failed)? {
             if let Entry::Vacant(place) = rows.entry(table.origin.clone()) {
                 place.insert(self.rows(&table).await?);

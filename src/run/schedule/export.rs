@@ -44,6 +44,7 @@ impl Schedule<'_> {
                     run: self.run.record.id.clone(),
                     at: now(),
                     fingerprint: fingerprint.clone(),
+                    history: crate::plan::interval::History::default(),
                     version,
                     rows: record.rows,
                 };
