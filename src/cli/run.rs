@@ -79,7 +79,7 @@ pub(super) struct Run {
     #[arg(long)]
     keep: bool,
     /// Build what belongs to the days from this one to --to
-    #[arg(long, value_name = "DATE", value_parser = instant, requires = "to", conflicts_with = "date")]
+    #[arg(long, value_name = "DATE", value_parser = instant, requires = "to")]
     from: Option<Moment>,
     /// The last day of --from
     #[arg(long, value_name = "DATE", value_parser = instant, requires = "from")]

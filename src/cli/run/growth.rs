@@ -38,6 +38,9 @@ pub(super) fn window(loaded: &Loaded, wanted: &[Name], flags: &Run) -> Result<Op
         return if any { Ok(Some(Window::Missing)) } else { Err(wrong("--missing: no table of these jobs is built by intervals")) };
     }
     let (Some(from), Some(to)) = (flags.from, flags.to) else { return Ok(Some(Window::Next)) };
+    if !any && flags.meaning.date.is_some() {
+        return Err(wrong("--date cannot be used with --from: no table of these jobs is built by intervals, and each day is a clock"));
+    }
     if !any {
         return Ok(None);
     }

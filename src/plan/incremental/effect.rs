@@ -100,7 +100,7 @@ pub(super) fn change(snapshot: &Snapshot, columns: &[Column], now: &str) -> (Str
                 None => !is_key(&column.name),
             };
             let differs =
-                |column: &Column| format!("{} is distinct from {}", of("new", &column.name), of("old", &column.name));
+                |column: &Column| format!("({} is distinct from {})", of("new", &column.name), of("old", &column.name));
             let all: Vec<String> = columns.iter().filter(checked).map(differs).collect();
             (now.to_owned(), if all.is_empty() { "false".to_owned() } else { all.join(" or ") })
         }
