@@ -102,7 +102,7 @@ chekcs: {}
         "unknown-kind",
         "two-kinds",
         "wrong-value",
-        "unsupported",
+        "missing-key",
         "wrong-value",
         "missing-sql-file",
         "reserved-name",
