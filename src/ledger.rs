@@ -165,7 +165,7 @@ fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// Brings a new or older file to this layout.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    write_ahead(connection)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let found = user_version(&transaction)?;
     if found < 1 {
@@ -179,6 +179,19 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()
+}
+
+/// Lets readers go on while a run writes. SQLite does not wait on its own where others open the same new file.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    for _ in 0..100 {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            done => return done,
+        }
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")
 }
 
 fn explain(path: &Path, error: &rusqlite::Error) -> LedgerError {

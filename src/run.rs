@@ -141,7 +141,11 @@ fn keep(step: &crate::plan::PlannedStep, reads: usize, depth: usize, keep_all: b
         }
         // What has the rows of one interval at a time is no table.
         None if step.interval_of.is_some() => {
-            if reads == 1 && depth <= INLINE_DEPTH { Keep::Inline } else { Keep::Share }
+            if reads == 1 && depth <= INLINE_DEPTH {
+                Keep::Inline
+            } else {
+                Keep::Share
+            }
         }
         Some(table) if step.view => Keep::View(table.clone()),
         Some(table) => Keep::Table(table.clone()),

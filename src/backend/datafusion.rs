@@ -35,8 +35,8 @@ use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 
 use super::{Attempt, Backend, BackendError, Built, Keep, Remedy, Rows};
-use crate::dialect::{Column, Dialect};
 use crate::dialect::session::SessionParameters;
+use crate::dialect::{Column, Dialect};
 use crate::name::{Name, TableName};
 use crate::opaque::Opaque;
 use crate::plan::incremental::Made;

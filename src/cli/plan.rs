@@ -130,7 +130,11 @@ pub(super) fn text(plan: &Plan, choices: &Choices) -> String {
     for (at, gaps) in choices.gaps.iter().filter(|(_, gaps)| !gaps.is_empty()) {
         let step = &plan.steps[*at].id;
         let gaps: Vec<String> = gaps.iter().map(ToString::to_string).collect();
-        text.push_str(&format!("gap   {step:<width$}  {}; --missing fills it\n", gaps.join(", "), step = step.to_string()));
+        text.push_str(&format!(
+            "gap   {step:<width$}  {}; --missing fills it\n",
+            gaps.join(", "),
+            step = step.to_string()
+        ));
     }
     let runs = rows.iter().filter(|(_, (does, _))| *does == "run").count();
     text.push_str(&match (runs, rows.len() - runs) {

@@ -154,12 +154,15 @@ impl Run {
         window: Window,
     ) -> Result<Outcome, Outcome> {
         let begun = Instant::now();
+        let mut waits = false;
         loop {
             match self.unless_busy(globals, loaded, wanted, last, window)? {
                 Ok(outcome) => return Ok(outcome),
                 Err(busy) if begun.elapsed() > PATIENCE => return Err(failed(busy)),
-                Err(busy) => tracing::info!(%busy, "waiting for another run"),
+                Err(busy) if !waits => tracing::warn!(%busy, "waiting for another run"),
+                Err(_) => {}
             }
+            waits = true;
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -212,7 +215,9 @@ impl Run {
             return Err(Outcome::Wrong(wrong));
         }
         if self.dry_run {
-            return super::print(&super::plan::text(&plan, &choices)).map(|()| Ok(Outcome::Done)).map_err(Outcome::from);
+            return super::print(&super::plan::text(&plan, &choices))
+                .map(|()| Ok(Outcome::Done))
+                .map_err(Outcome::from);
         }
         let adopted = resume::adopted(&choices);
         let read = read_by(&plan, &choices);

@@ -90,12 +90,7 @@ impl Runs {
         Ok(Outcome::Done)
     }
 
-    fn one(
-        &self,
-        run: &RunRecord,
-        steps: &[StepRecord],
-        tries: &[(StepId, TryRecord)],
-    ) -> Result<Outcome, Outcome> {
+    fn one(&self, run: &RunRecord, steps: &[StepRecord], tries: &[(StepId, TryRecord)]) -> Result<Outcome, Outcome> {
         if self.format == Format::Json {
             let steps: Vec<_> = steps
                 .iter()

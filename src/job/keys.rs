@@ -129,12 +129,8 @@ static STEP_KEYS: [Key; 16] = [
         Shape::Word(&["view", "table", "incremental", "snapshot"]),
         "How a published result lives: as a `table` computed whole (the default), as a `view`, as an `incremental` table that grows with each run, or as a `snapshot` that keeps every state of a row.",
     ),
-    Key::new(
-        "incremental",
-        Shape::Record(&incremental::INCREMENTAL),
-        "What new rows do to those that the table has.",
-    )
-    .example("{strategy: merge, key: user_id}"),
+    Key::new("incremental", Shape::Record(&incremental::INCREMENTAL), "What new rows do to those that the table has.")
+        .example("{strategy: merge, key: user_id}"),
     Key::new("snapshot", Shape::Record(&incremental::SNAPSHOT), "What makes a new state of a row.")
         .example("{key: id, updated_at: updated_at}"),
     Key::new("columns", COLUMNS, "The columns that the result must have, checked before anything runs.")

@@ -176,7 +176,15 @@ pub fn decide(plan: &Plan, ask: &Ask, state: &State) -> Choices {
         }
     }
     let growth::Grown { batches, histories, gaps, outdated } = decider.grown;
-    Choices { choices: decider.choices, fingerprints: decider.fingerprints, problems, batches, histories, gaps, outdated }
+    Choices {
+        choices: decider.choices,
+        fingerprints: decider.fingerprints,
+        problems,
+        batches,
+        histories,
+        gaps,
+        outdated,
+    }
 }
 
 /// The steps of other jobs whose tables are read and have never been published: they are built first.

@@ -409,7 +409,10 @@ impl<'a, 's> Resolver<'a, 's> {
         scope::assign(&mut plan, &mut problems);
         let jobs = plan.jobs.iter().take_while(|job| wanted.contains(job)).count();
         problems.extend(plan.dag.cycles().iter().map(|cycle| told(&plan, cycle)));
-        (Resolved { plan, wanted: jobs, texts, transforms, tests, steps: declared, templates: self.scope.templates }, problems)
+        (
+            Resolved { plan, wanted: jobs, texts, transforms, tests, steps: declared, templates: self.scope.templates },
+            problems,
+        )
     }
 }
 

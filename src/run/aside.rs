@@ -65,8 +65,14 @@ impl<'a> Aside<'a> {
                 Keep::Inline => Keep::Inline,
                 _ => Keep::Share,
             };
-            let attempt =
-                Attempt { run: "aside".to_owned(), number: 1, keep, afresh: false, made: None, cancel: CancellationToken::new() };
+            let attempt = Attempt {
+                run: "aside".to_owned(),
+                number: 1,
+                keep,
+                afresh: false,
+                made: None,
+                cancel: CancellationToken::new(),
+            };
             let built = self.backend.build(step, &attempt).await?;
             self.built.insert(step.id.clone());
             if next == at {

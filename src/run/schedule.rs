@@ -191,11 +191,7 @@ impl<'a> Schedule<'a> {
             number: record.attempts,
             keep: keep.clone(),
             afresh: *reason == Reason::Forced.to_string(),
-            made: Some(Made {
-                step: record.step.clone(),
-                fingerprint: fingerprint.clone(),
-                history: history.clone(),
-            }),
+            made: Some(Made { step: record.step.clone(), fingerprint: fingerprint.clone(), history: history.clone() }),
             cancel: self.run.cancel.child_token(),
         };
         (self.run.tell)(&Event::StepStarted { step: record.step.clone(), attempt: record.attempts });

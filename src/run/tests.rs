@@ -156,8 +156,12 @@ fn run_steps(steps: Vec<PlannedStep>, backend: Scripted, cancel_after: Option<Du
     let folder = tempfile::tempdir().expect("a folder");
     let mut ledger = Ledger::open(&folder.path().join("ledger.sqlite")).expect("a ledger");
     let plan = Arc::new(Plan::new(steps, &[]));
-    let decision =
-        |keep: Keep| Decision::Run { reason: "forced".to_owned(), keep, fingerprint: Fingerprint::default(), history: crate::plan::interval::History::default() };
+    let decision = |keep: Keep| Decision::Run {
+        reason: "forced".to_owned(),
+        keep,
+        fingerprint: Fingerprint::default(),
+        history: crate::plan::interval::History::default(),
+    };
     let decisions = keeps(&plan, false).into_iter().map(decision).collect();
     let backend = Arc::new(backend);
     let cancel = CancellationToken::new();

@@ -112,8 +112,7 @@ impl From<&Made> for Provenance {
 
 impl From<&Provenance> for Made {
     fn from(kept: &Provenance) -> Self {
-        let fingerprint =
-            Fingerprint { definition: Hash::kept(kept.definition.as_str()), inputs: kept.inputs.clone() };
+        let fingerprint = Fingerprint { definition: Hash::kept(kept.definition.as_str()), inputs: kept.inputs.clone() };
         Self { step: StepId::new(&kept.job, &kept.step), fingerprint, history: kept.history.clone() }
     }
 }
@@ -122,7 +121,17 @@ impl Object {
     /// A table of these files that no set has yet.
     pub(super) fn unpublished(columns: Vec<StoredColumn>, files: Vec<DataFile>, comment: Option<String>) -> Self {
         let rows = files.iter().map(|file| file.rows).sum();
-        Self { columns, view: None, rows, files, run: String::new(), created: String::new(), version: 0, comment, made: None }
+        Self {
+            columns,
+            view: None,
+            rows,
+            files,
+            run: String::new(),
+            created: String::new(),
+            version: 0,
+            comment,
+            made: None,
+        }
     }
 }
 

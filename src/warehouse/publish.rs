@@ -18,6 +18,7 @@ pub(super) const UNFINISHED: &str = ".new-";
 
 /// Something that a publish changes.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a publish has few, and each is used at once")]
 pub enum Change {
     /// A table's new content.
     Table(Staged),

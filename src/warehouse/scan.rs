@@ -107,8 +107,7 @@ impl StoredRows {
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let numbers = self.schema.fields()[self.stored.fields().len()..].to_vec();
         let schema = TableSchema::builder(self.stored.clone()).with_table_partition_cols(numbers).build();
-        let mut source =
-            ParquetSource::new(schema).with_table_parquet_options(state.table_options().parquet.clone());
+        let mut source = ParquetSource::new(schema).with_table_parquet_options(state.table_options().parquet.clone());
         if let Some(filter) = conjunction(filters.to_vec()) {
             let schema = DFSchema::try_from(self.schema.clone())?;
             source = source.with_predicate(state.create_physical_expr(filter, &schema)?);

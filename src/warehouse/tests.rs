@@ -304,7 +304,10 @@ fn every_call_that_fails_leaves_the_old_set_or_the_new_one() {
             let now = Warehouse::open(warehouse.dir()).unwrap().snapshot().unwrap();
             let rows: Vec<Vec<i64>> = tables.iter().map(|table| ids(&now, table)).collect();
             let is_new = rows == [vec![2], vec![2], vec![1, 2]];
-            assert!(is_new || (published.is_err() && rows == [[1], [1], [1]]), "{kind:?} at {calls}: {rows:?} {published:?}");
+            assert!(
+                is_new || (published.is_err() && rows == [[1], [1], [1]]),
+                "{kind:?} at {calls}: {rows:?} {published:?}"
+            );
             drop(now);
             publish_three(&warehouse, tables).unwrap();
             let now = warehouse.snapshot().unwrap();

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
-use super::{Error, disk};
 use super::clean::remove;
 use super::layout::{Layout, entries, file_name};
 use super::manifest::DataFile;
+use super::{Error, disk};
 use crate::name::TableName;
 
 /// File in a staging folder that names its run.

@@ -10,7 +10,9 @@ fn project(sql: &str, block: &str) -> Project {
 }
 
 fn steps(sql: &str, block: &str) -> String {
-    format!("  grown:\n    publish: out.grown\n    sql: |\n      {sql}\n    materialize: incremental\n    incremental: {block}\n")
+    format!(
+        "  grown:\n    publish: out.grown\n    sql: |\n      {sql}\n    materialize: incremental\n    incremental: {block}\n"
+    )
 }
 
 /// Random numbers that are the same in every run.
@@ -116,12 +118,19 @@ fn merged_rows_are_the_last_of_each_key() {
 
 #[test]
 fn a_condition_and_a_list_say_what_a_merge_overwrites() {
-    let block = "{strategy: merge, key: id, update: [day, amount], update_when: new.day > old.day, delete_when: new.gone}";
+    let block =
+        "{strategy: merge, key: id, update: [day, amount], update_when: new.day > old.day, delete_when: new.gone}";
     let project = project("select * from raw.event", block);
     let rounds = [
-        ("1,ann,2026-11-03,1,false\n2,bob,2026-11-03,2,false\n3,dan,2026-11-03,3,false\n", vec!["1|ann|2026-11-03|1|false", "2|bob|2026-11-03|2|false", "3|dan|2026-11-03|3|false"]),
+        (
+            "1,ann,2026-11-03,1,false\n2,bob,2026-11-03,2,false\n3,dan,2026-11-03,3,false\n",
+            vec!["1|ann|2026-11-03|1|false", "2|bob|2026-11-03|2|false", "3|dan|2026-11-03|3|false"],
+        ),
         // 1 is older than what is there, 2 is newer but keeps its name, 3 goes, 4 is gone before it came, 5 is new.
-        ("1,x,2026-11-02,9,false\n2,y,2026-11-04,8,false\n3,z,2026-11-01,0,true\n4,w,2026-11-04,4,true\n5,eve,2026-11-04,5,false\n", vec!["1|ann|2026-11-03|1|false", "2|bob|2026-11-04|8|false", "5|eve|2026-11-04|5|false"]),
+        (
+            "1,x,2026-11-02,9,false\n2,y,2026-11-04,8,false\n3,z,2026-11-01,0,true\n4,w,2026-11-04,4,true\n5,eve,2026-11-04,5,false\n",
+            vec!["1|ann|2026-11-03|1|false", "2|bob|2026-11-04|8|false", "5|eve|2026-11-04|5|false"],
+        ),
     ];
     for (rows, expected) in rounds {
         project.write("data/raw/event.csv", &format!("id,who,day,amount,gone\n{rows}"));
@@ -259,7 +268,8 @@ fn internal_steps_know_the_interval_of_the_one_that_reads_them() {
 
 #[test]
 fn a_table_that_grows_can_read_what_it_has() {
-    let sql = "select id, who, day, amount, gone from raw.event where id > (select coalesce(max(id), 0) from out.grown)";
+    let sql =
+        "select id, who, day, amount, gone from raw.event where id > (select coalesce(max(id), 0) from out.grown)";
     let steps = steps(sql, "{strategy: append}").replace("    sql:", &format!("    columns: {{{COLUMNS}}}\n    sql:"));
     let project = Project::new().source("event", COLUMNS, "id,who,day,amount,gone\n").job("grow", &steps);
     for last in [2, 5] {

@@ -290,8 +290,12 @@ impl Growth<'_> {
             let rest = staying(&before, gone)?;
             staged.absorb(self.written(&Opaque::new(rest)).await?).map_err(of_warehouse)?;
         }
-        let kept: Vec<(PathBuf, DataFile)> =
-            files.into_iter().enumerate().filter(|(at, file)| whole(*at) && file.1.rows > 0).map(|(_, file)| file).collect();
+        let kept: Vec<(PathBuf, DataFile)> = files
+            .into_iter()
+            .enumerate()
+            .filter(|(at, file)| whole(*at) && file.1.rows > 0)
+            .map(|(_, file)| file)
+            .collect();
         staged.keep(kept).map_err(of_warehouse)
     }
 
@@ -393,9 +397,12 @@ fn like(
 fn numbers(batches: &[RecordBatch], at: usize) -> Vec<u64> {
     let mut numbers = Vec::new();
     for batch in batches {
-        let Some(Ok(column)) = batch.columns().get(at).map(|column| cast_array(column, &DataType::Int64)) else { continue };
+        let Some(Ok(column)) = batch.columns().get(at).map(|column| cast_array(column, &DataType::Int64)) else {
+            continue;
+        };
         let column = column.as_primitive::<Int64Type>();
-        numbers.extend((0..column.len()).filter(|row| column.is_valid(*row)).map(|row| column.value(row).unsigned_abs()));
+        numbers
+            .extend((0..column.len()).filter(|row| column.is_valid(*row)).map(|row| column.value(row).unsigned_abs()));
     }
     numbers
 }

@@ -1,5 +1,7 @@
 //! Tables that grow: which intervals a run builds, and what keeps it from adding to a table.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDateTime, NaiveTime};
 
 use super::super::Outcome;
@@ -35,11 +37,17 @@ pub(super) fn window(loaded: &Loaded, wanted: &[Name], flags: &Run) -> Result<Op
     let is_interval = |strategy: &Strategy| matches!(strategy, Strategy::Interval(_));
     let any = steps.filter_map(|step| step.incremental.as_ref()).any(|grows| is_interval(&grows.strategy));
     if flags.missing {
-        return if any { Ok(Some(Window::Missing)) } else { Err(wrong("--missing: no table of these jobs is built by intervals")) };
+        return if any {
+            Ok(Some(Window::Missing))
+        } else {
+            Err(wrong("--missing: no table of these jobs is built by intervals"))
+        };
     }
     let (Some(from), Some(to)) = (flags.from, flags.to) else { return Ok(Some(Window::Next)) };
     if !any && flags.meaning.date.is_some() {
-        return Err(wrong("--date cannot be used with --from: no table of these jobs is built by intervals, and each day is a clock"));
+        return Err(wrong(
+            "--date cannot be used with --from: no table of these jobs is built by intervals, and each day is a clock",
+        ));
     }
     if !any {
         return Ok(None);
@@ -88,7 +96,9 @@ pub(in crate::cli) fn outdated(plan: &Plan, choices: &Choices, site: &Site) -> R
         if !told.is_empty() {
             let message = format!("the columns of `{}` are not those that its step gives now: {told}", table.lower());
             let hint = match rule {
-                SchemaChange::Fail => "`schema_change: append_new_columns` or `sync` says what to do; --full-refresh builds it anew",
+                SchemaChange::Fail => {
+                    "`schema_change: append_new_columns` or `sync` says what to do; --full-refresh builds it anew"
+                }
                 _ => "`schema_change: sync` allows it; --full-refresh builds the table anew",
             };
             problems.push(Diagnostic::error("schema-change", message).at(grows.how.span.clone()).hint(hint));
@@ -127,7 +137,8 @@ pub(super) fn restore(ledger: &mut Ledger, tables: &LocalTables, plan: &Plan) ->
     let known = ledger.all_published().map_err(broken)?;
     let snapshot = tables.warehouse().snapshot().map_err(|error| Outcome::Broken(error.to_string()))?;
     let mut restored = Vec::new();
-    for (name, (made, version)) in tables.made(&names).map_err(failed)? {
+    let made: BTreeMap<_, _> = tables.made(&names).map_err(failed)?.into_iter().collect();
+    for (name, (made, version)) in made {
         let table = name.lower();
         if known.get(&table).is_some_and(|known| known.version == version) {
             continue;

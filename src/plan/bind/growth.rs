@@ -7,11 +7,11 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDateTime};
 use datafusion::arrow::datatypes::SchemaRef;
 
+use super::super::Plan;
 use super::super::incremental::{Batch, Guard, PlannedIncremental, effect, outside, variable};
 use super::super::interval::Interval;
 use super::super::resolve::Text;
 use super::super::step::{InputTable, Origin, PlannedStep, Query, Work};
-use super::super::Plan;
 use super::{Batches, Binder, Bound, Named, led_back, schema_of};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::session::SessionParameters;
@@ -46,7 +46,8 @@ impl Binder<'_> {
         };
         let columns: Option<Vec<Column>> = step.columns.iter().map(column).collect();
         let Some(columns) = columns.filter(|columns| !columns.is_empty()) else {
-            let message = format!("`{}` reads its own rows, so its columns have to be declared", planned.id.step.lower());
+            let message =
+                format!("`{}` reads its own rows, so its columns have to be declared", planned.id.step.lower());
             let problem = Diagnostic::error("missing-key", message).at(own.name.span.clone());
             self.problems.push(problem.hint("add `columns:` with every column and its type"));
             return None;
@@ -68,7 +69,9 @@ impl Binder<'_> {
             }
             let name = column.name.lower();
             let message = match declared_type {
-                Some(_) => format!("column `{name}` is {}, and the step reads its own rows as another type", column.sql_type),
+                Some(_) => {
+                    format!("column `{name}` is {}, and the step reads its own rows as another type", column.sql_type)
+                }
                 None => format!("column `{name}` is not declared, and the step reads its own rows"),
             };
             let place = declared_type.map_or_else(|| step.name.span.clone(), |declared| declared.span.clone());
@@ -121,13 +124,7 @@ impl Binder<'_> {
         DateTime::from_timestamp_nanos(nanos).with_timezone(&zone).naive_local()
     }
 
-    fn over_both(
-        &mut self,
-        sql: &str,
-        place: &Span,
-        conditions: &[&Spanned<String>],
-        tables: &Named,
-    ) -> Option<Query> {
+    fn over_both(&mut self, sql: &str, place: &Span, conditions: &[&Spanned<String>], tables: &Named) -> Option<Query> {
         let derived = led_back(sql, place, conditions);
         let statement = match parse(derived.source()) {
             Ok(mut statements) if statements.len() == 1 => statements.pop()?,
@@ -258,7 +255,8 @@ impl Binder<'_> {
             statement.tables().into_iter().map(|table| table.value).collect::<Vec<_>>()
         };
         if names(&statement) != names(&text.statement) {
-            let message = format!("the SQL of `{}` reads other tables for {interval} than for other intervals", step.id);
+            let message =
+                format!("the SQL of `{}` reads other tables for {interval} than for other intervals", step.id);
             self.problems.push(Diagnostic::error("interval", message).at(rendered.origin(statement.span())));
             return None;
         }

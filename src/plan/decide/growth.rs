@@ -96,9 +96,8 @@ impl Decider<'_> {
         };
         if made.fingerprint.definition != self.fingerprints[at].definition {
             let stretches = made.history.done().iter();
-            let stretches: Vec<String> = stretches
-                .map(|done| Interval { start: done.from, end: done.until }.to_string())
-                .collect();
+            let stretches: Vec<String> =
+                stretches.map(|done| Interval { start: done.from, end: done.until }.to_string()).collect();
             let rows = match stretches.as_slice() {
                 [] => "its rows".to_owned(),
                 some => format!("its intervals {}", some.join(", ")),

@@ -81,7 +81,10 @@ fn merged(merge: &Merge, columns: &[Column]) -> String {
     let mut sql = format!("select {}\nfrom new", items.join(", "));
     if joins {
         let takes = holds(merge.update_when.as_ref(), true);
-        sql.push_str(&format!("\nleft join old on {}\nwhere {unmatched} or {gone} or {takes}", same(&merge.key, "new", "old")));
+        sql.push_str(&format!(
+            "\nleft join old on {}\nwhere {unmatched} or {gone} or {takes}",
+            same(&merge.key, "new", "old")
+        ));
     }
     sql
 }

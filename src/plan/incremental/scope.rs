@@ -51,9 +51,8 @@ pub(in crate::plan) fn fixed(variables: &Variables, intervals: &Intervals, days:
 
 /// Finds, for every step whose SQL says `interval`, the step by whose intervals it is built.
 pub(in crate::plan) fn assign(plan: &mut Plan, problems: &mut Vec<Diagnostic>) {
-    let own = |at: usize, plan: &Plan| {
-        plan.steps[at].incremental.as_ref().is_some_and(|grows| grows.intervals().is_some())
-    };
+    let own =
+        |at: usize, plan: &Plan| plan.steps[at].incremental.as_ref().is_some_and(|grows| grows.intervals().is_some());
     for root in (0..plan.steps.len()).filter(|at| own(*at, plan)).collect::<Vec<_>>() {
         let id = plan.steps[root].id.clone();
         for at in feeding(plan, root) {
@@ -79,16 +78,20 @@ pub(in crate::plan) fn assign(plan: &mut Plan, problems: &mut Vec<Diagnostic>) {
             let of_same = reader.interval_of == step.interval_of || Some(&reader.id) == step.interval_of.as_ref();
             reads && !(step.interval_of.is_some() && of_same)
         });
-        let hint = "only a table with `strategy: interval` knows an interval, and the internal steps that it alone reads";
+        let hint =
+            "only a table with `strategy: interval` knows an interval, and the internal steps that it alone reads";
         if step.publish.is_some() || step.interval_of.is_none() {
             let message = format!("the SQL of `{}` says `interval`, and it is not built by intervals", step.id);
             problems.push(told(message, step.span.clone()).hint(hint));
         } else if let Some(outsider) = outsider {
-            let message =
-                format!("`{}` has the rows of one interval, and `{}` reads it, which is not built by intervals", step.id, outsider.id);
+            let message = format!(
+                "`{}` has the rows of one interval, and `{}` reads it, which is not built by intervals",
+                step.id, outsider.id
+            );
             problems.push(told(message, step.span.clone()).hint(hint));
         } else if !step.tests.is_empty() {
-            let message = format!("`{}` has the rows of one interval at a time, so that its tests would not see all", step.id);
+            let message =
+                format!("`{}` has the rows of one interval at a time, so that its tests would not see all", step.id);
             let hint = "write the tests under the table that is built by intervals";
             problems.push(told(message, step.span.clone()).hint(hint));
         }

@@ -3,8 +3,8 @@
 
 use chrono::NaiveDateTime;
 
-use super::{ColumnChange, bound};
 use super::effect::{change, instant, of, same, validity};
+use super::{ColumnChange, bound};
 use crate::dialect::Column;
 use crate::job::incremental::{Incremental, Merge, SchemaChange, Snapshot, Strategy};
 use crate::name::{Name, TableName};
@@ -78,8 +78,7 @@ fn insert(place: &Place<'_>) -> String {
 
 /// The rows with a key, or of a partition, that new rows have; a NULL is the same as another.
 fn delete_same(key: &[Spanned<Name>], place: &Place<'_>) -> String {
-    let equal =
-        |name: &Spanned<Name>| format!("equal_null({}, {})", of("old", &name.value), of("new", &name.value));
+    let equal = |name: &Spanned<Name>| format!("equal_null({}, {})", of("old", &name.value), of("new", &name.value));
     let same = key.iter().map(equal).collect::<Vec<_>>().join(" and ");
     let columns = key.iter().map(|name| name.value.sql()).collect::<Vec<_>>().join(", ");
     let (table, staged) = (place.table.sql(), place.staged.sql());
