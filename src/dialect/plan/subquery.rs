@@ -34,9 +34,22 @@ impl<'a> Binder<'a> {
         subquery
     }
 
+    /// A subquery that is searched for the outer query's rows. An aggregate without GROUP BY gives a row for those too that
+    /// find none, which a join would lose.
+    fn searched(&mut self, plan: LogicalPlan, written: &Query) -> Bound<Subquery> {
+        let whole = is_aggregate_of_all(&plan);
+        let subquery = self.subquery(plan, written);
+        if whole && !subquery.outer_ref_columns.is_empty() {
+            let span = self.place(written);
+            let what = "IN, EXISTS, ANY or ALL over an aggregate without GROUP BY that depends on the outer query";
+            return Err(self.refuse(format!("{what} is not carried out here: compare with the aggregate itself"), span));
+        }
+        Ok(subquery)
+    }
+
     pub(super) fn exists(&mut self, query: &Query, negated: bool, scope: &Scope<'_>) -> Bound<Expr> {
         let rows = self.query(query, scope.env, Some(scope))?;
-        let subquery = self.subquery(without_list(rows.plan), query);
+        let subquery = self.searched(without_list(rows.plan), query)?;
         Ok(Expr::Exists(Exists::new(subquery, negated)))
     }
 
@@ -56,7 +69,7 @@ impl<'a> Binder<'a> {
         let (value, rows) = (value?, rows?);
         let span = self.place(query);
         self.one_column(&rows, span.clone())?;
-        let inside = InSubquery::new(Box::new(value), self.subquery(rows.plan, query), negated);
+        let inside = InSubquery::new(Box::new(value), self.searched(rows.plan, query)?, negated);
         // NOT IN of a correlated query is no join of DataFusion's.
         let inside = if negated && !inside.subquery.outer_ref_columns.is_empty() {
             listed(inside, scope).map_err(|error| self.fail(&error, span))?
@@ -150,7 +163,7 @@ impl<'a> Binder<'a> {
         let value = self.expr(left, scope)?;
         let rows = self.query(query, scope.env, Some(scope))?;
         self.one_column(&rows, span)?;
-        let (value, inner) = (Box::new(value), self.subquery(rows.plan, query.as_ref()));
+        let (value, inner) = (Box::new(value), self.searched(rows.plan, query)?);
         Ok(match (operator, any) {
             (Operator::Eq, true) => Expr::InSubquery(InSubquery::new(value, inner, false)),
             (Operator::NotEq, false) => Expr::InSubquery(InSubquery::new(value, inner, true)),
@@ -212,6 +225,20 @@ fn is_correlated(expr: &Expr) -> bool {
 fn subquery(plan: LogicalPlan) -> Subquery {
     let outer_ref_columns = plan.all_out_ref_exprs();
     Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Default::default() }
+}
+
+/// Whether a query's rows come from an aggregate over all rows of its input.
+fn is_aggregate_of_all(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Distinct(_)
+        | LogicalPlan::SubqueryAlias(_) => plan.inputs().into_iter().any(is_aggregate_of_all),
+        _ => false,
+    }
 }
 
 /// The rows that a SELECT list is made over: whether there are any does not depend on the list. It must go, since the
