@@ -43,7 +43,7 @@ pub mod bind;
 use std::collections::HashMap;
 use std::fmt;
 
-pub use bind::{Batches, bind, bind_steps, check, schema_of};
+pub use bind::{Batches, Known, bind, bind_steps, check, schema_of};
 pub(crate) use bind::{NEW, OLD, side};
 pub use dag::{Dag, Node};
 pub use fingerprint::{Fingerprint, Hash};

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use crate::diagnostic::Diagnostic;
 use crate::job::keys::{COLUMNS, DURATION, duration};
-use crate::job::{ColumnContract, columns};
+use crate::job::{ColumnContract, columns, file};
 use crate::name::{Name, TableName};
 use crate::rule::Test;
 use crate::rule::read::{COLUMN, TESTS, column_name, tests};
@@ -158,21 +158,23 @@ pub enum Format {
 
 impl Format {
     /// The extensions by which files are known, the preferred format first.
-    pub const EXTENSIONS: [(&'static str, Self); 7] = [
-        ("parquet", Self::Parquet),
-        ("csv", Self::Csv),
-        ("csv.gz", Self::Csv),
-        ("jsonl", Self::JsonLines),
-        ("ndjson", Self::JsonLines),
-        ("jsonl.gz", Self::JsonLines),
-        ("json", Self::JsonLines),
-    ];
+    pub fn extensions() -> impl Iterator<Item = (&'static str, Self)> {
+        file::Format::EXTENSIONS.into_iter().map(|(extension, format)| (extension, Self::from(format)))
+    }
 
     /// The format of a path, by its extension.
     pub fn of(path: &str) -> Option<Self> {
-        let path = path.to_lowercase();
-        let found = Self::EXTENSIONS.iter().find(|(extension, _)| path.ends_with(&format!(".{extension}")));
-        found.map(|(_, format)| *format)
+        file::Format::of(path).map(Self::from)
+    }
+}
+
+impl From<file::Format> for Format {
+    fn from(format: file::Format) -> Self {
+        match format {
+            file::Format::Csv => Self::Csv,
+            file::Format::Parquet => Self::Parquet,
+            file::Format::JsonLines => Self::JsonLines,
+        }
     }
 }
 

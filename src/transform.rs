@@ -467,6 +467,8 @@ fn same_rows(schemas: Vec<SchemaRef>) -> Box<dyn Kernel> {
 /// Holds all rows, and computes with them at the end.
 struct Collect<F> {
     rows: Mutex<Vec<Rows>>,
+    /// Whether decimals that are whole numbers of 64 bits are held as such.
+    narrow: bool,
     compute: F,
 }
 
@@ -481,8 +483,17 @@ where
     F: Fn(Vec<Rows>, &mut Give<'_>) -> Result<Finished, TransformError> + Send + Sync + 'static,
 {
     fn boxed(schemas: Vec<SchemaRef>, compute: F) -> Box<dyn Kernel> {
+        Box::new(Self::new(schemas, false, compute))
+    }
+
+    /// The same for a kernel that takes a whole number in either form, and gives it in the one it came in.
+    fn narrow(schemas: Vec<SchemaRef>, compute: F) -> Box<dyn Kernel> {
+        Box::new(Self::new(schemas, true, compute))
+    }
+
+    fn new(schemas: Vec<SchemaRef>, narrow: bool, compute: F) -> Self {
         let rows = schemas.into_iter().map(|schema| Rows { schema, batches: Vec::new() }).collect();
-        Box::new(Self { rows: Mutex::new(rows), compute })
+        Self { rows: Mutex::new(rows), narrow, compute }
     }
 }
 
@@ -491,6 +502,7 @@ where
     F: Fn(Vec<Rows>, &mut Give<'_>) -> Result<Finished, TransformError> + Send + Sync,
 {
     fn push(&self, _: usize, input: usize, batch: RecordBatch) -> Result<(), TransformError> {
+        let batch = if self.narrow { column::narrowed(batch)? } else { batch };
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         if batch.num_rows() > 0
             && let Some(rows) = rows.get_mut(input)

@@ -38,6 +38,9 @@ mod scan;
 
 mod snapshot;
 
+/// Numbers in files.
+mod narrow;
+
 mod part;
 
 mod stage;

@@ -179,7 +179,10 @@ pub fn compile<'a>(
         add_reconciliation(asked, &plan, &mut with_checks);
     }
     if let Some(template) = questions.first() {
-        let data = of_tables(&scans, contracts, template.job);
+        let data = of_tables(&scans, contracts, template.job, answered);
+        if !answered {
+            wanted.clear();
+        }
         wanted.push(data.name.value.clone());
         with_checks.push(data);
     }
@@ -380,8 +383,8 @@ pub fn contract_step(table: &TableName) -> StepId {
     StepId { job: data_job(), step: Name::quoted(format!("contract of {}", table.lower())) }
 }
 
-/// A job whose steps scan tables and test them by their contracts.
-fn of_tables(scans: &[Scan], contracts: &source::Contracts, template: &Job) -> Job {
+/// A job whose steps scan tables and, where checks are answered, test them by their contracts.
+fn of_tables(scans: &[Scan], contracts: &source::Contracts, template: &Job, answered: bool) -> Job {
     let place = template.span();
     let mut job = template.clone();
     job.name = Spanned::new(data_job(), place.clone());
@@ -391,7 +394,7 @@ fn of_tables(scans: &[Scan], contracts: &source::Contracts, template: &Job) -> J
         let step = generated(scan_step(&scan.table).step, &scan.sql(), place, Variables::default());
         job.steps.insert(step.name.value.clone(), step);
         let tests = contracts.get(&scan.table).map(|contract| contract.tests.clone()).unwrap_or_default();
-        if !tests.is_empty() {
+        if answered && !tests.is_empty() {
             let sql = format!("select * from {}", scan.table.sql());
             let mut step = generated(contract_step(&scan.table).step, &sql, place, Variables::default());
             step.tests = tests;

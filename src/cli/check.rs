@@ -6,9 +6,10 @@ use std::io::Write;
 use clap::{Args, ValueEnum};
 
 use super::loaded::{Loaded, Meaning};
-use super::run::{broken, failed, sources, state};
+use super::run::{broken, failed, state};
+use super::site::{Answering, Marks};
 use super::{Globals, Outcome};
-use crate::backend::datafusion::{Embedded, Limits, LocalTables};
+use crate::backend::Backend;
 use crate::check::question::Purpose;
 use crate::check::{self, Compiled, Examination, Examined, Moment, Question, Stale};
 use crate::diagnostic::{Diagnostic, has_errors};
@@ -16,7 +17,7 @@ use crate::dialect::session::SessionParameters;
 use crate::ledger::Ledger;
 use crate::name::{Name, TableName};
 use crate::plan::decide::{Ask, Choice, Reason, decide};
-use crate::plan::{self, Plan, Scope, StepId};
+use crate::plan::{self, Known, Plan, Scope, StepId};
 use crate::report::check as report;
 use crate::run;
 use crate::settings::Flags;
@@ -104,13 +105,21 @@ fn annotate(examined: &Examined) {
 
 /// The checks about the jobs that have just run, where the jobs ask for that. They are told on standard error. Of other
 /// checks, a run that did something is remembered: how their tables look after it.
-pub(super) fn after_run(globals: &Globals, loaded: &Loaded, wanted: &[Name], idle: bool) -> Result<Outcome, Outcome> {
+pub(super) fn after_run(
+    globals: &Globals,
+    loaded: &Loaded,
+    wanted: &[Name],
+    idle: bool,
+    run: &Plan,
+) -> Result<Outcome, Outcome> {
     let all = check::questions(&loaded.jobs, &[], None)?;
     let about = |question: &Question<'_>| wanted.contains(&question.about.name.value);
     let asked = |question: &Question<'_>| loaded.settings.checks_after_run || question.about.checks_after_run;
     let (after, others): (Vec<_>, Vec<_>) = all.into_iter().filter(about).partition(asked);
     if after.is_empty() {
-        return if others.is_empty() || idle { Ok(Outcome::Done) } else { profile(loaded, &others) };
+        // On a warehouse that is paid for by use, tables are looked at only where somebody asks for it.
+        let remembers = !others.is_empty() && !idle && loaded.local().is_ok();
+        return if remembers { profile(loaded, &others, run) } else { Ok(Outcome::Done) };
     }
     let examined = examine(loaded, &after, 0)?;
     let color = globals.color.on_stderr();
@@ -123,11 +132,11 @@ pub(super) fn after_run(globals: &Globals, loaded: &Loaded, wanted: &[Name], idl
 }
 
 /// Remembers what the tables of checks look like now, unless that is known already.
-fn profile(loaded: &Loaded, questions: &[Question<'_>]) -> Result<Outcome, Outcome> {
-    let compiled = compile(loaded, questions, Purpose::Profiles)?;
+fn profile(loaded: &Loaded, questions: &[Question<'_>], run: &Plan) -> Result<Outcome, Outcome> {
+    let compiled = compile(loaded, questions, Purpose::Profiles, Some(run))?;
     let tables: Vec<TableName> = compiled.scans.iter().map(|scan| scan.table.clone()).collect();
-    let (backend, mut ledger) = opened(loaded)?;
-    let versions = backend.tables().versions(&tables).map_err(failed)?;
+    let (target, mut ledger) = Answering::open(loaded, "check")?;
+    let versions = target.marks().versions(&tables).map_err(failed)?;
     let mut known = true;
     for table in &tables {
         let last = ledger.profiles(&table.lower()).map_err(broken)?.into_iter().next();
@@ -136,7 +145,7 @@ fn profile(loaded: &Loaded, questions: &[Question<'_>]) -> Result<Outcome, Outco
     }
     if !known {
         let fresh = HashSet::new();
-        let examination = examination(loaded, &compiled, &backend, &[], &fresh);
+        let examination = examination(loaded, &compiled, target.backend(), &[], &fresh);
         let profiles = super::block_on(examination.remember())?;
         ledger.checked(&profiles, &[]).map_err(broken)?;
     }
@@ -144,12 +153,13 @@ fn profile(loaded: &Loaded, questions: &[Question<'_>]) -> Result<Outcome, Outco
 }
 
 fn examine(loaded: &Loaded, questions: &[Question<'_>], show: usize) -> Result<Examined, Outcome> {
-    let compiled = compile(loaded, questions, Purpose::Answers)?;
-    let (backend, mut ledger) = opened(loaded)?;
-    let (stale, fresh) = published(loaded, questions, &backend, &ledger)?;
-    let mut examination = examination(loaded, &compiled, &backend, &stale, &fresh);
+    let compiled = compile(loaded, questions, Purpose::Answers, None)?;
+    let (target, mut ledger) = Answering::open(loaded, "check")?;
+    let (stale, fresh) = published(loaded, questions, target.marks(), &ledger)?;
+    let mut examination = examination(loaded, &compiled, target.backend(), &stale, &fresh);
     examination.show = show;
     let examined = super::block_on(examination.run(&ledger))?.map_err(broken)?;
+    target.close()?;
     ledger.checked(&examined.profiles, &examined.records).map_err(broken)?;
     Ok(examined)
 }
@@ -157,7 +167,7 @@ fn examine(loaded: &Loaded, questions: &[Question<'_>], show: usize) -> Result<E
 fn examination<'a>(
     loaded: &'a Loaded,
     compiled: &'a Compiled<'a>,
-    backend: &'a Embedded,
+    backend: &'a dyn Backend,
     stale: &'a [Stale],
     fresh: &'a HashSet<TableName>,
 ) -> Examination<'a> {
@@ -169,7 +179,13 @@ fn parameters(loaded: &Loaded) -> SessionParameters {
     SessionParameters::of(loaded.dialect().state().config_options()).clone()
 }
 
-fn compile<'a>(loaded: &'a Loaded, questions: &[Question<'a>], purpose: Purpose) -> Result<Compiled<'a>, Outcome> {
+/// Compiles checks. After a run, the columns of what it published or found published need not be found out again.
+fn compile<'a>(
+    loaded: &'a Loaded,
+    questions: &[Question<'a>],
+    purpose: Purpose,
+    run: Option<&Plan>,
+) -> Result<Compiled<'a>, Outcome> {
     let mut files: Vec<Name> = Vec::new();
     for question in questions {
         files.extend([question.job.name.value.clone(), question.about.name.value.clone()]);
@@ -187,7 +203,8 @@ fn compile<'a>(loaded: &'a Loaded, questions: &[Question<'a>], purpose: Purpose)
             Purpose::Profiles => {
                 let steps = resolved.plan.steps.iter().enumerate().filter(|(_, step)| !is_written(loaded, &step.id));
                 let steps = steps.map(|(at, _)| at).collect();
-                plan::bind_steps(resolved, &dialect, &loaded.contracts, &steps, &plan::Batches::new())
+                let known = run.map(|run| known(&resolved.plan, run)).unwrap_or_default();
+                plan::bind_steps(resolved, &dialect, &loaded.contracts, &steps, &plan::Batches::new(), &known)
             }
         };
         problems.extend(more);
@@ -197,35 +214,32 @@ fn compile<'a>(loaded: &'a Loaded, questions: &[Question<'a>], purpose: Purpose)
     Ok(check::question::compile(questions, &loaded.jobs, contracts, &loaded.contracts, purpose, &mut bind)?)
 }
 
+/// The columns of published tables as a run bound them.
+fn known(plan: &Plan, run: &Plan) -> Known {
+    let bound = plan.steps.iter().enumerate().filter_map(|(at, step)| {
+        let bound = &run.steps[run.position(&step.id)?];
+        let known = bound.publish.is_some() && !bound.view && !bound.columns.is_empty();
+        known.then(|| (at, bound.columns.clone()))
+    });
+    bound.collect()
+}
+
 /// Whether a step stands in a job's file; the others are the checks'.
 fn is_written(loaded: &Loaded, id: &StepId) -> bool {
     loaded.jobs.iter().any(|job| job.name.value == id.job && job.steps.contains_key(&id.step))
-}
-
-/// The target and its ledger.
-pub(super) fn opened(loaded: &Loaded) -> Result<(Embedded, Ledger), Outcome> {
-    let local = loaded.local()?;
-    let tables = LocalTables::open(&local.state, sources(loaded)).map_err(failed)?;
-    let ledger = Ledger::open(&local.ledger()).map_err(broken)?;
-    let limits = Limits {
-        memory: usize::try_from(loaded.settings.memory_limit).unwrap_or(usize::MAX),
-        threads: std::thread::available_parallelism().map_or(2, usize::from),
-        spill: local.state.join("spill").join(std::process::id().to_string()),
-    };
-    Ok((Embedded::new(tables, &loaded.dialect(), limits).map_err(failed)?, ledger))
 }
 
 /// What the jobs of these checks have published: what is older than what it was made from, and what is not.
 fn published(
     loaded: &Loaded,
     questions: &[Question<'_>],
-    backend: &Embedded,
+    tables: &dyn Marks,
     ledger: &Ledger,
 ) -> Result<(Vec<Stale>, HashSet<TableName>), Outcome> {
     let jobs: BTreeSet<Name> = questions.iter().map(|question| question.about.name.value.clone()).collect();
     let jobs: Vec<Name> = jobs.into_iter().filter(|name| has_steps(loaded, name)).collect();
     let (resolved, _) = loaded.resolve(&jobs);
-    let state = state(loaded, &resolved.plan, resolved.volatile(), backend.tables(), ledger)?;
+    let state = state(loaded, &resolved.plan, resolved.volatile(), tables, ledger)?;
     let ask = Ask { steps: (0..resolved.plan.steps.len()).collect(), ..Ask::default() };
     let choices = decide(&resolved.plan, &ask, &state);
     let runs = ledger.runs(1000).map_err(broken)?;

@@ -8,6 +8,7 @@ use datafusion::datasource::MemTable;
 use super::loaded::{Loaded, Meaning};
 use super::rollback::{run_named, set_of};
 use super::run::{broken, failed};
+use super::site::Answering;
 use super::{Globals, Outcome, print};
 use crate::backend::Keep;
 use crate::backend::datafusion::Embedded;
@@ -112,8 +113,9 @@ impl Diff {
         let loaded = self.on_its_day(loaded, &job, [&before, &after])?;
         let (plan, _) = loaded.bound(std::slice::from_ref(&job))?;
         let asked = self.asked(&loaded, &plan, &job)?;
-        let (backend, _) = super::check::opened(&loaded)?;
-        let comparison = Comparison { diff: &self, loaded: &loaded, plan: &plan, job: &job, backend: &backend };
+        let (target, _) = Answering::open(&loaded, "diff")?;
+        let comparison =
+            Comparison { diff: &self, loaded: &loaded, plan: &plan, job: &job, backend: target.embedded(&loaded)? };
         let tables = super::block_on(comparison.tables(&asked, &before, &after))??;
         let differs = tables.iter().any(|table| table.difference.as_ref().is_ok_and(|found| !found.is_none()));
         let dialect = loaded.dialect();

@@ -17,7 +17,7 @@ use crate::job::export::Destination;
 use crate::job::incremental::Strategy;
 use crate::name::{Name, nearest};
 use crate::plan::incremental::PlannedIncremental;
-use crate::plan::{self, Batches, Contracts, Plan, Resolved, Scope, StepId};
+use crate::plan::{self, Batches, Contracts, Known, Plan, Resolved, Scope, StepId};
 use crate::project::Project;
 use crate::secret::env::EnvironmentSecrets;
 use crate::secret::ssm::ParameterStore;
@@ -101,12 +101,14 @@ impl Loaded {
     pub(super) fn local(&self) -> Result<&Local, Outcome> {
         match &self.settings.target.backend {
             BackendSettings::DataFusion(local) => Ok(local),
-            BackendSettings::Snowflake(_) => {
-                let target = &self.settings.target.name;
-                let message = format!("target `{target}` is on Snowflake, where this command does not work yet");
-                Err(Outcome::Broken(message))
-            }
+            BackendSettings::Snowflake(_) => Err(self.is_elsewhere()),
         }
+    }
+
+    /// What a command says on a target that it does not work on.
+    pub(super) fn is_elsewhere(&self) -> Outcome {
+        let target = &self.settings.target.name;
+        Outcome::Broken(format!("target `{target}` is on Snowflake, where this command does not work yet"))
     }
 
     /// The folder of what this machine keeps about the target.
@@ -260,9 +262,10 @@ impl Loaded {
         mut problems: Vec<Diagnostic>,
         steps: &BTreeSet<usize>,
         batches: &Batches,
+        known: &Known,
     ) -> Result<(Plan, Vec<Diagnostic>), Outcome> {
         let started = Instant::now();
-        let (plan, more) = plan::bind_steps(resolved, &self.dialect(), self.columns(), steps, batches);
+        let (plan, more) = plan::bind_steps(resolved, &self.dialect(), self.columns(), steps, batches, known);
         tracing::info!(steps = steps.len(), ms = elapsed(started), "steps bound");
         problems.extend(more);
         if has_errors(&problems) { Err(Outcome::Wrong(problems)) } else { Ok((plan, problems)) }

@@ -18,20 +18,24 @@ use crate::backend::datafusion::source::Source;
 use crate::backend::datafusion::{Embedded, Limits, LocalTables};
 use crate::backend::{Backend, BackendError, Keep, Remedy};
 use crate::diagnostic::{Diagnostic, has_errors};
-use crate::ledger::{Ledger, LedgerError, Published, RunRecord, Status};
+use crate::ledger::{Ledger, LedgerError, RunRecord, Status};
 use crate::name::{Name, TableName};
-use crate::plan::decide::{Ask, Choice, Choices, MadeFrom, Reason, State, decide};
+use crate::plan::decide::{Ask, Choice, Choices, Reason, decide};
 use crate::plan::interval::Window;
-use crate::plan::select::{Known, select};
 use crate::plan::{Origin, Plan};
 use crate::report::{Reporter, Style, log, reporter};
 use crate::run::{self, Decision, Event, Run as Execution, RunResults, keeps, run_id};
 use crate::settings::{Flags, Moment, instant};
-use crate::store::StoreError;
 use crate::transfer::{Connections, Transfers};
 
 /// Taking up an earlier run.
 mod resume;
+
+/// What a run is decided from.
+mod state;
+
+use state::known;
+pub(super) use state::{asked, state};
 
 /// Arguments of `pipe run`.
 #[derive(Debug, Args)]
@@ -202,7 +206,8 @@ impl Run {
         }
         let runs = choices.choices.iter().enumerate().filter(|(_, choice)| matches!(choice, Choice::Run(_)));
         let runs = runs.map(|(at, _)| at).collect();
-        let (plan, warnings) = loaded.bind_steps(resolved, problems, &runs, &choices.batches)?;
+        let known = known(&resolved.plan, &runs, &tables)?;
+        let (plan, warnings) = loaded.bind_steps(resolved, problems, &runs, &choices.batches, &known)?;
         let mut wrong = std::mem::take(&mut choices.problems);
         if wrong.is_empty() {
             wrong = growth::outdated(&plan, &choices, &tables)?;
@@ -237,18 +242,17 @@ impl Run {
         };
         reporter.diagnostics(&warnings);
         let (plan, jobs) = (Arc::new(plan), loaded.settings.jobs);
-        let work = Work { plan, decisions, backend, transfers, record, jobs, max_rows: self.max_rows };
+        let work =
+            Work { plan: Arc::clone(&plan), decisions, backend, transfers, record, jobs, max_rows: self.max_rows };
         let results = execute(work, &mut ledger, &mut *reporter)?;
         if let (Some(last), Some(local)) = (last.filter(|_| results.run.status == Status::Success), &local) {
             local.forget(&last.id);
         }
-        let remote = local.is_none();
         drop((local, ledger));
         match outcome(&results) {
-            Outcome::Done if remote => Ok(Ok(Outcome::Done)),
             Outcome::Done => {
                 let idle = results.steps.iter().all(|step| step.attempts == 0);
-                super::check::after_run(globals, loaded, wanted, idle).map(Ok)
+                super::check::after_run(globals, loaded, wanted, idle, &plan).map(Ok)
             }
             other => Ok(Ok(other)),
         }
@@ -383,125 +387,6 @@ fn connections(loaded: &Loaded) -> Connections {
 pub(super) fn transfers(loaded: &Loaded, tables: &dyn Marks) -> Arc<Transfers> {
     let (root, home) = (loaded.settings.root.clone(), loaded.home());
     Arc::new(Transfers::new(tables.stores().clone(), root, &home, connections(loaded)))
-}
-
-/// Everything that a decision depends on: the tables as they are, and what they were made from.
-pub(super) fn state(
-    loaded: &Loaded,
-    plan: &Plan,
-    volatile: BTreeSet<usize>,
-    tables: &dyn Marks,
-    ledger: &Ledger,
-) -> Result<State, Outcome> {
-    let mut names: BTreeSet<TableName> = plan.steps.iter().filter_map(|step| step.publish.clone()).collect();
-    for step in &plan.steps {
-        let tested = step.tests.iter().flat_map(|test| &test.inputs);
-        names.extend(step.inputs.iter().chain(tested).filter_map(|input| match &input.origin {
-            Origin::Table(name) => Some(name.clone()),
-            Origin::Step(_, published) => published.clone(),
-            Origin::Own(_) => None,
-        }));
-    }
-    let names: Vec<TableName> = names.into_iter().collect();
-    let mut state = State { volatile, clock: clock(loaded), now: growth::now(loaded), ..State::default() };
-    state.versions = tables.versions(&names).map_err(|error| match error.remedy {
-        Remedy::Author => Outcome::Wrong(vec![Diagnostic::error("unreadable-source", error.to_string())]),
-        _ => failed(error),
-    })?;
-    let mut published = ledger.all_published().map_err(broken)?;
-    outside(loaded, plan, tables, &published, &mut state)?;
-    let mut kept = tables.made(&names).map_err(failed)?;
-    for name in names {
-        // What stands with the rows cannot have come apart from them, as the ledger can.
-        let made = match (kept.remove(&name), published.remove(&name.lower())) {
-            (Some((made, version)), _) => {
-                MadeFrom { step: made.step, fingerprint: made.fingerprint, version, history: made.history }
-            }
-            (None, Some(made)) => MadeFrom {
-                step: made.step,
-                fingerprint: made.fingerprint,
-                version: made.version,
-                history: made.history,
-            },
-            (None, None) => continue,
-        };
-        state.made_from.insert(name, made);
-    }
-    for step in &plan.steps {
-        let Some(last) = ledger.last_step(&step.id).map_err(broken)? else { continue };
-        if last.is_unfinished() {
-            state.failed.insert(step.id.clone());
-        } else if let (Status::Success, Some(fingerprint)) = (last.status, last.fingerprint) {
-            state.internal.insert(step.id.clone(), fingerprint);
-        }
-    }
-    Ok(state)
-}
-
-/// The files that loads read, and what exports sent that is still there.
-fn outside(
-    loaded: &Loaded,
-    plan: &Plan,
-    tables: &dyn Marks,
-    published: &HashMap<String, Published>,
-    state: &mut State,
-) -> Result<(), Outcome> {
-    let transfers = transfers(loaded, tables);
-    let wrong = |code, error: StoreError| Outcome::Wrong(vec![Diagnostic::error(code, error.message)]);
-    for step in &plan.steps {
-        if let crate::plan::Work::Load(load) = &step.work {
-            let version = transfers.version(load).map_err(|error| wrong("unreadable-source", error))?;
-            state.files.insert(step.id.clone(), version);
-        }
-        let Some(export) = &step.export else { continue };
-        let Some(sent) = published.get(&export.place()).filter(|sent| sent.step == step.id) else { continue };
-        let present = transfers.present(export).map_err(|error| wrong("unreachable-export", error))?;
-        if present.as_ref() == Some(&sent.version) {
-            state.exported.insert(step.id.clone(), sent.fingerprint.clone());
-        }
-    }
-    Ok(())
-}
-
-fn clock(loaded: &Loaded) -> (String, String) {
-    let zone: chrono_tz::Tz = loaded.settings.timezone.parse().unwrap_or(chrono_tz::UTC);
-    let local = loaded.clock.with_timezone(&zone);
-    (local.format("%Y-%m-%d %Z").to_string(), local.to_rfc3339())
-}
-
-/// The steps that a run is asked for.
-pub(super) fn asked(
-    plan: &Plan,
-    wanted: &[Name],
-    selection: Option<&str>,
-    force: bool,
-    state: &State,
-) -> Result<Ask, Outcome> {
-    let of_wanted = |at: &usize| wanted.contains(&plan.steps[*at].id.job);
-    let all = Ask { steps: (0..plan.steps.len()).filter(of_wanted).collect(), force, ..Ask::default() };
-    let Some(selection) = selection else { return Ok(all) };
-    let mut known = Known::default();
-    if selection.contains("changed") {
-        let choices = decide(plan, &all, state).choices.into_iter().enumerate();
-        let changed = |choice: &Choice| {
-            matches!(
-                choice,
-                Choice::Run(
-                    Reason::ChangedSql
-                        | Reason::ChangedInputs(_)
-                        | Reason::ChangedOutside
-                        | Reason::Missing
-                        | Reason::Intervals(..)
-                )
-            )
-        };
-        known.changed = choices.filter(|(_, choice)| changed(choice)).map(|(at, _)| at).collect();
-    }
-    known.failed = (0..plan.steps.len()).filter(|at| state.failed.contains(&plan.steps[*at].id)).collect();
-    let mut steps = select(plan, selection, &known)?;
-    steps.retain(of_wanted);
-    let by_name = selection.split(',').any(|part| !matches!(part.trim().trim_matches('+'), "changed" | "failed"));
-    Ok(Ask { steps, by_name, force, ..Ask::default() })
 }
 
 /// The tables that what runs reads from outside the run.

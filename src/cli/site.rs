@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::loaded::Loaded;
 use super::run::{broken, failed, sources};
 use super::{Outcome, block_on};
-use crate::backend::datafusion::LocalTables;
+use crate::backend::datafusion::{Embedded, Limits, LocalTables};
 use crate::backend::snowflake::{Credential, Login, Means, Snowflake, Stage};
 use crate::backend::{Backend, BackendError};
 use crate::diagnostic::Diagnostic;
@@ -59,27 +59,100 @@ impl Marks for LocalTables {
     }
 }
 
-impl Marks for Site {
+impl Marks for Remote {
     fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError> {
-        match self {
-            Self::Local(local) => local.versions(tables),
-            Self::Snowflake(remote) => block_on(remote.backend.versions(tables))
-                .unwrap_or_else(|error| Err(BackendError::author(error.to_string()))),
-        }
+        block_on(self.backend.versions(tables)).unwrap_or_else(|error| Err(BackendError::author(error.to_string())))
     }
 
-    fn made(&self, tables: &[TableName]) -> Result<HashMap<TableName, (Made, String)>, BackendError> {
-        match self {
-            Self::Local(local) => local.made(tables),
-            Self::Snowflake(_) => Ok(HashMap::new()),
-        }
+    fn made(&self, _: &[TableName]) -> Result<HashMap<TableName, (Made, String)>, BackendError> {
+        Ok(HashMap::new())
     }
 
     fn stores(&self) -> &Arc<Stores> {
+        &self.stores
+    }
+}
+
+impl Site {
+    fn marks(&self) -> &dyn Marks {
         match self {
-            Self::Local(local) => local.stores(),
-            Self::Snowflake(remote) => &remote.stores,
+            Self::Local(local) => local.as_ref(),
+            Self::Snowflake(remote) => remote,
         }
+    }
+}
+
+impl Marks for Site {
+    fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError> {
+        self.marks().versions(tables)
+    }
+
+    fn made(&self, tables: &[TableName]) -> Result<HashMap<TableName, (Made, String)>, BackendError> {
+        self.marks().made(tables)
+    }
+
+    fn stores(&self) -> &Arc<Stores> {
+        self.marks().stores()
+    }
+}
+
+/// What answers questions about a target outside a run.
+pub(super) enum Answering {
+    /// The engine on this machine.
+    Local(Box<Embedded>),
+    /// Snowflake.
+    Snowflake(Remote),
+}
+
+impl Answering {
+    /// The target, and the history of its runs.
+    pub(super) fn open(loaded: &Loaded, what: &str) -> Result<(Self, Ledger), Outcome> {
+        let site = Site::open(loaded, what)?;
+        let ledger = site.ledger(loaded)?;
+        let answering = match site {
+            Site::Local(tables) => {
+                let limits = Limits {
+                    memory: usize::try_from(loaded.settings.memory_limit).unwrap_or(usize::MAX),
+                    threads: std::thread::available_parallelism().map_or(2, usize::from),
+                    spill: loaded.home().join("spill").join(std::process::id().to_string()),
+                };
+                Self::Local(Box::new(Embedded::new(*tables, &loaded.dialect(), limits).map_err(failed)?))
+            }
+            Site::Snowflake(remote) => {
+                remote.prepared(&[], &ledger)?;
+                Self::Snowflake(remote)
+            }
+        };
+        Ok((answering, ledger))
+    }
+
+    /// What executes.
+    pub(super) fn backend(&self) -> &dyn Backend {
+        match self {
+            Self::Local(embedded) => embedded.as_ref(),
+            Self::Snowflake(remote) => remote.backend.as_ref(),
+        }
+    }
+
+    /// The engine on this machine, for what nothing else can do.
+    pub(super) fn embedded(&self, loaded: &Loaded) -> Result<&Embedded, Outcome> {
+        match self {
+            Self::Local(embedded) => Ok(embedded),
+            Self::Snowflake(_) => Err(loaded.is_elsewhere()),
+        }
+    }
+
+    /// The marks of its tables.
+    pub(super) fn marks(&self) -> &dyn Marks {
+        match self {
+            Self::Local(embedded) => embedded.tables(),
+            Self::Snowflake(remote) => remote,
+        }
+    }
+
+    /// Waits until everything that was asked for is over.
+    pub(super) fn close(self) -> Result<(), Outcome> {
+        Ok(block_on(self.backend().close())?)
     }
 }
 
@@ -138,15 +211,9 @@ impl Remote {
         adopted: &[(usize, String)],
         ledger: &Ledger,
     ) -> Result<Arc<dyn Backend>, Outcome> {
-        let runs = ledger.runs(1000).map_err(broken)?;
-        let over: BTreeSet<String> = runs
-            .iter()
-            .filter(|run| run.record.status != Status::Running)
-            .map(|run| Snowflake::mark(&run.record.id))
-            .collect();
         let wanted: Vec<(StepId, String)> =
             adopted.iter().map(|(at, run)| (plan.steps[*at].id.clone(), run.clone())).collect();
-        let found = block_on(self.backend.prepare(&|run| over.contains(run), &wanted))?.map_err(failed)?;
+        let found = self.prepared(&wanted, ledger)?;
         match wanted.iter().find(|(step, _)| !found.contains(step)) {
             Some((step, run)) => {
                 let message = format!("what run {run} finished of `{step}` is there no more; run without --resume");
@@ -154,6 +221,17 @@ impl Remote {
             }
             None => Ok(self.backend),
         }
+    }
+
+    /// The place for results made ready, what runs that are over have left there gone; which of these are there.
+    fn prepared(&self, wanted: &[(StepId, String)], ledger: &Ledger) -> Result<Vec<StepId>, Outcome> {
+        let runs = ledger.runs(1000).map_err(broken)?;
+        let over: BTreeSet<String> = runs
+            .iter()
+            .filter(|run| run.record.status != Status::Running)
+            .map(|run| Snowflake::mark(&run.record.id))
+            .collect();
+        block_on(self.backend.prepare(&|run| over.contains(run), wanted))?.map_err(failed)
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::loaded::{Loaded, Meaning};
+use super::site::Answering;
 use super::{Globals, Outcome, print};
 use crate::diagnostic::has_errors;
 use crate::dialect::session::SessionParameters;
@@ -66,9 +67,9 @@ impl Why {
         }
         let at = loaded.step(&plan, job, &self.step)?;
         let wanted = wanted(&plan.steps[at], &self.keys)?;
-        let (backend, _) = super::check::opened(&loaded)?;
-        let trace =
-            super::block_on(Tracer::new(&plan, job, &backend).trace(at, wanted))?.map_err(super::run::failed)?;
+        let (target, _) = Answering::open(&loaded, "why")?;
+        let trace = super::block_on(Tracer::new(&plan, job, target.backend()).trace(at, wanted))?
+            .map_err(super::run::failed)?;
         if trace.count() == 0 {
             let message = format!("step `{}` has no row with {}", plan.steps[at].id, self.keys.join(" and "));
             return Err(Outcome::Broken(message));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::logical_expr::planner::ExprPlanner;
-use datafusion::optimizer::{Analyzer, AnalyzerRule};
+use datafusion::optimizer::AnalyzerRule;
 
 /// Conditions that can fail.
 mod guard;
@@ -17,17 +17,19 @@ mod operators;
 /// The rule over whole plans.
 mod rule;
 
+/// Types of expressions without their names.
+mod typed;
+
 pub(super) use guard::Guard;
 pub(super) use mixed::alike_rows;
+pub(super) use typed::projection;
 
 /// Planners of operators and accesses, asked in order before DataFusion's own.
 pub(super) fn planners() -> Vec<Arc<dyn ExprPlanner>> {
     vec![Arc::new(operators::Operators)]
 }
 
-/// The rules that a bound plan goes through, in order.
+/// The rules that a bound plan goes through, in order: all of DataFusion's, and Snowflake's types before.
 pub(super) fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(rule::Types)];
-    rules.extend(Analyzer::new().rules);
-    rules
+    vec![Arc::new(rule::Types), Arc::new(rule::Grouping)]
 }

@@ -7,7 +7,7 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use super::lex::{self, Lines, Tokens};
-use super::parse::{DEPTH, Statement, extent, statement, syntax_error, with_stack};
+use super::parse::{DEPTH, Stack, Statement, extent, statement, syntax_error};
 use crate::diagnostic::Diagnostic;
 use crate::text::{SourceFile, Span};
 
@@ -260,7 +260,7 @@ pub fn parse_script(source: &SourceFile) -> Result<Vec<ScriptStatement>, Vec<Dia
     let mut statements = Vec::new();
     let mut diagnostics = Vec::new();
     for tokens in tokens {
-        match with_stack(&tokens, || script_statement(&lines, &tokens)) {
+        match Stack::of(&tokens).with(|| script_statement(&lines, tokens)) {
             Ok(statement) => statements.push(statement),
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
@@ -268,17 +268,16 @@ pub fn parse_script(source: &SourceFile) -> Result<Vec<ScriptStatement>, Vec<Dia
     if diagnostics.is_empty() { Ok(statements) } else { Err(diagnostics) }
 }
 
-fn script_statement(lines: &Lines, tokens: &Tokens) -> Result<ScriptStatement, Diagnostic> {
-    let span = extent(lines, tokens);
-    let mut parser =
-        Parser::new(&SnowflakeDialect).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens.clone());
+fn script_statement(lines: &Lines, tokens: Tokens) -> Result<ScriptStatement, Diagnostic> {
+    let span = extent(lines, &tokens);
+    let mut parser = Parser::new(&SnowflakeDialect).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens);
     let read = parse::command(&mut parser).and_then(|command| match (&command, &parser.peek_token_ref().token) {
         (None, _) | (_, Token::EOF) => Ok(command),
         _ => parser.expected_ref("end of statement", parser.peek_token_ref()),
     });
     match read {
         Ok(Some(command)) => Ok(ScriptStatement::Command(Box::new(command), span)),
-        Ok(None) => Ok(ScriptStatement::Sql(Box::new(statement(lines, tokens)?))),
+        Ok(None) => Ok(ScriptStatement::Sql(Box::new(statement(lines, parser.into_tokens())?))),
         Err(error) => Err(syntax_error(&error, &parser, lines, span)),
     }
 }

@@ -215,7 +215,6 @@ impl Statement {
                 Token::LParen => depth += 1,
                 Token::RParen if depth == 1 => return Some(self.place(token.span).end),
                 Token::RParen => depth = depth.checked_sub(1)?,
-                Token::Whitespace(_) => {}
                 _ if depth == 0 => return None,
                 _ => {}
             }

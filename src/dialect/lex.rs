@@ -111,18 +111,18 @@ fn numbered(rest: &str) -> Option<(char, usize)> {
 /// Folds unquoted words to upper case, except those of a `:` path.
 fn fold(tokens: &mut [TokenWithSpan]) {
     let mut path = Path::Outside;
-    let mut previous: Option<Token> = None;
-    for token in tokens.iter_mut() {
-        if matches!(token.token, Token::Whitespace(_)) {
+    let mut previous: Option<usize> = None;
+    for at in 0..tokens.len() {
+        if matches!(tokens[at].token, Token::Whitespace(_)) {
             continue;
         }
-        let inside = path.next(previous.as_ref(), &token.token);
-        if let Token::Word(word) = &mut token.token
+        let inside = path.next(previous.map(|at| &tokens[at].token), &tokens[at].token);
+        if let Token::Word(word) = &mut tokens[at].token
             && !inside
         {
             fold_word(word);
         }
-        previous = Some(token.token.clone());
+        previous = Some(at);
     }
 }
 

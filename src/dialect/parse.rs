@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlparser::ast::{self, Expr, ObjectName, Query, SetExpr, Spanned as _, TableFactor, Visit, Visitor};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Location, Token};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::grammar::Grammar;
 use super::lex::{self, Lines, Tokens};
@@ -52,7 +52,9 @@ pub struct Statement {
     ast: ast::Statement,
     span: Span,
     lines: Lines,
-    tokens: Arc<Tokens>,
+    /// Its tokens, spaces and comments left out.
+    tokens: Arc<[TokenWithSpan]>,
+    stack: Stack,
 }
 
 /// Reads all statements of a text; every statement that cannot be read gives a diagnostic.
@@ -62,7 +64,7 @@ pub fn parse(source: &SourceFile) -> Result<Vec<Statement>, Vec<Diagnostic>> {
     let mut statements = Vec::new();
     let mut diagnostics = Vec::new();
     for tokens in tokens {
-        match with_stack(&tokens, || statement(&lines, &tokens)) {
+        match Stack::of(&tokens).with(|| statement(&lines, tokens)) {
             Ok(statement) => statements.push(statement),
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
@@ -70,27 +72,38 @@ pub fn parse(source: &SourceFile) -> Result<Vec<Statement>, Vec<Diagnostic>> {
     if diagnostics.is_empty() { Ok(statements) } else { Err(diagnostics) }
 }
 
-/// Runs a step over a statement with as much stack as its nesting can take.
-pub(super) fn with_stack<T>(tokens: &Tokens, step: impl FnOnce() -> T) -> T {
-    let (mut depth, mut deepest) = (0_usize, 0_usize);
-    for token in tokens {
-        match token.token {
-            Token::LParen | Token::LBracket | Token::LBrace => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    let plain = deepest < 12 && tokens.len() < 3000;
-    let free = if plain { 4 } else { 128 };
-    stacker::maybe_grow(free * 1024 * 1024, 256 * 1024 * 1024, step)
+/// As much stack as the nesting of a statement can take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stack {
+    free: usize,
 }
 
-pub(super) fn statement(lines: &Lines, tokens: &Tokens) -> Result<Statement, Diagnostic> {
-    let span = extent(lines, tokens);
-    let mut parser = Parser::new(&Grammar).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens.clone());
+impl Stack {
+    pub(super) fn of(tokens: &[TokenWithSpan]) -> Self {
+        let (mut depth, mut deepest) = (0_usize, 0_usize);
+        for token in tokens {
+            match token.token {
+                Token::LParen | Token::LBracket | Token::LBrace => {
+                    depth += 1;
+                    deepest = deepest.max(depth);
+                }
+                Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        let plain = deepest < 12 && tokens.len() < 3000;
+        Self { free: if plain { 4 } else { 128 } }
+    }
+
+    /// Runs a step over the statement.
+    pub(super) fn with<T>(self, step: impl FnOnce() -> T) -> T {
+        stacker::maybe_grow(self.free * 1024 * 1024, 256 * 1024 * 1024, step)
+    }
+}
+
+pub(super) fn statement(lines: &Lines, tokens: Tokens) -> Result<Statement, Diagnostic> {
+    let (span, stack) = (extent(lines, &tokens), Stack::of(&tokens));
+    let mut parser = Parser::new(&Grammar).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens);
     let parsed = parser.parse_statement().and_then(|ast| match parser.peek_token().token {
         Token::EOF => Ok(ast),
         _ => parser.expected_ref("end of statement", parser.peek_token_ref()),
@@ -100,13 +113,17 @@ pub(super) fn statement(lines: &Lines, tokens: &Tokens) -> Result<Statement, Dia
             let message = format!("an expression of more than {CHAIN} operators in a row");
             Err(Diagnostic::error("sql-syntax", message).at(span))
         }
-        Ok(ast) => Ok(Statement { ast, span, lines: lines.clone(), tokens: Arc::new(tokens.clone()) }),
+        Ok(ast) => {
+            let solid = |token: &TokenWithSpan| !matches!(token.token, Token::Whitespace(_));
+            let tokens = parser.into_tokens().into_iter().filter(solid).collect();
+            Ok(Statement { ast, span, lines: lines.clone(), tokens, stack })
+        }
         Err(error) => Err(syntax_error(&error, &parser, lines, span)),
     }
 }
 
 /// From the first to the last token that is not space.
-pub(super) fn extent(lines: &Lines, tokens: &Tokens) -> Span {
+pub(super) fn extent(lines: &Lines, tokens: &[TokenWithSpan]) -> Span {
     let mut solid = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_)));
     let first = solid.next();
     let last = solid.next_back().or(first);
@@ -184,9 +201,14 @@ impl Statement {
         self.lines.span(span).unwrap_or_else(|| self.span.clone())
     }
 
-    /// Its tokens, spaces and comments included.
-    pub(super) fn tokens(&self) -> &Tokens {
+    /// Its tokens, spaces and comments left out.
+    pub(super) fn tokens(&self) -> &[TokenWithSpan] {
         &self.tokens
+    }
+
+    /// As much stack as its nesting can take.
+    pub(super) fn stack(&self) -> Stack {
+        self.stack
     }
 
     /// Whether one of these words, in upper case, stands in it outside quotes.
@@ -197,11 +219,9 @@ impl Statement {
         })
     }
 
-    /// Whether these tokens stand in it one after the other, spaces aside.
+    /// Whether such tokens stand in it one after the other.
     fn has_run(&self, wanted: &[&dyn Fn(&Token) -> bool]) -> bool {
-        let solid = self.tokens.iter().map(|token| &token.token).filter(|t| !matches!(t, Token::Whitespace(_)));
-        let solid: Vec<&Token> = solid.collect();
-        solid.windows(wanted.len()).any(|run| run.iter().zip(wanted).all(|(token, is)| is(token)))
+        self.tokens.windows(wanted.len()).any(|run| run.iter().zip(wanted).all(|(token, is)| is(&token.token)))
     }
 
     /// Whether RANDOM is called with an argument.
@@ -225,7 +245,6 @@ impl Statement {
         let mut within = false;
         for token in self.tokens.get(start + 1..)? {
             match &token.token {
-                Token::Whitespace(_) => continue,
                 Token::Word(word) if extent.is_none() && matches!(word.keyword, Keyword::DISTINCT | Keyword::ALL) => {
                     continue;
                 }

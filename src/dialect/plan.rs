@@ -95,7 +95,7 @@ pub(super) fn bind(
         return Err(vec![Diagnostic::error("unsupported-sql", message).at(statement.span().clone())]);
     };
     let context = Context { state, registry, statement, tables };
-    super::parse::with_stack(statement.tokens(), || {
+    statement.stack().with(|| {
         let (bound, correlated) = Binder::new(context, false).whole(query)?;
         let analysed = state.analyzer().execute_and_check(bound, state.config_options(), |_, _| {});
         let analysed = analysed.map_err(|error| located(context, query, &error))?;
@@ -316,7 +316,7 @@ impl<'a> Binder<'a> {
 
 /// A projection whose columns do not carry the marks that casts leave for the analyser.
 fn projected(exprs: Vec<Expr>, input: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-    let projection = Projection::try_new(exprs, Arc::new(input))?;
+    let projection = super::analyze::projection(exprs, Arc::new(input))?;
     let marked = |field: &Arc<Field>| field.metadata().contains_key(declared::TYPE);
     if !projection.schema.fields().iter().any(marked) {
         return Ok(LogicalPlan::Projection(projection));

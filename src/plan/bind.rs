@@ -32,34 +32,41 @@ use crate::transform::Transform;
 
 /// Binds every step, and gives the plan with the problems found.
 pub fn bind(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (Plan, Vec<Diagnostic>) {
-    bind_those(resolved, dialect, sources, &Batches::new(), |_| true, |_| true)
+    bind_those(resolved, dialect, sources, &Batches::new(), &Known::new(), |_| true, |_| true)
 }
 
 /// What a run builds of steps that are built by intervals, by their index.
 pub type Batches = BTreeMap<usize, Vec<Interval>>;
 
-/// Binds these steps, and what they read as far as its columns must be known.
+/// Steps by their index whose tables are there and are not made anew, with the columns that the tables have.
+pub type Known = BTreeMap<usize, Vec<Column>>;
+
+/// Binds these steps, and what they read as far as its columns must be found out.
 pub fn bind_steps(
     resolved: Resolved<'_>,
     dialect: &Dialect,
     sources: &Contracts,
     steps: &BTreeSet<usize>,
     batches: &Batches,
+    known: &Known,
 ) -> (Plan, Vec<Diagnostic>) {
-    let needed = needed(&resolved.plan, steps);
-    bind_those(resolved, dialect, sources, batches, |at| needed.contains(&at), |at| steps.contains(&at))
+    let needed = needed(&resolved.plan, steps, known);
+    bind_those(resolved, dialect, sources, batches, known, |at| needed.contains(&at), |at| steps.contains(&at))
 }
 
 /// Binds every step to find what is wrong, and lets go of each query once its columns are known.
 pub fn check(resolved: Resolved<'_>, dialect: &Dialect, sources: &Contracts) -> (Plan, Vec<Diagnostic>) {
-    bind_those(resolved, dialect, sources, &Batches::new(), |_| true, |_| false)
+    bind_those(resolved, dialect, sources, &Batches::new(), &Known::new(), |_| true, |_| false)
 }
 
-/// The steps with all they read, at any distance.
-fn needed(plan: &Plan, steps: &BTreeSet<usize>) -> BTreeSet<usize> {
+/// The steps with all they read, at any distance up to what is known.
+fn needed(plan: &Plan, steps: &BTreeSet<usize>, known: &Known) -> BTreeSet<usize> {
     let mut needed = steps.clone();
     let mut queue: Vec<usize> = steps.iter().copied().collect();
     while let Some(at) = queue.pop() {
+        if known.contains_key(&at) {
+            continue;
+        }
         let before = plan.steps[at].reads().filter_map(|id| plan.position(id));
         queue.extend(before.filter(|before| needed.insert(*before)));
     }
@@ -71,6 +78,7 @@ fn bind_those(
     dialect: &Dialect,
     sources: &Contracts,
     batches: &Batches,
+    known: &Known,
     is_bound: impl Fn(usize) -> bool,
     is_kept: impl Fn(usize) -> bool,
 ) -> (Plan, Vec<Diagnostic>) {
@@ -80,6 +88,13 @@ fn bind_those(
     let (schemas, tables, problems, own) = Default::default();
     let mut binder = Binder { dialect, sources, zone, schemas, tables, problems, own };
     for at in plan.step_order().into_iter().filter(|at| is_bound(*at)) {
+        if let Some(columns) = known.get(&at) {
+            let step = &mut plan.steps[at];
+            step.columns.clone_from(columns);
+            step.schema = schema_of(columns, &binder.zone);
+            binder.schemas.insert(step.id.clone(), step.schema.clone());
+            continue;
+        }
         let (text, keep) = (texts[at].take(), is_kept(at));
         let bound = match (&text, &transforms[at]) {
             (Some(text), _) => binder.step(&plan, at, text, steps[at]),

@@ -1,6 +1,7 @@
 //! The keys of `pipe.yaml`: what each means and what its value may be. The same tables check the file and write the JSON
 //! Schema.
 
+use crate::job::file::size;
 use crate::job::keys::NAME;
 use crate::yaml::shape::{Form, Key, Record, Shape};
 
@@ -44,28 +45,9 @@ fn machine_memory() -> u64 {
 
 /// The amount of memory that a text such as `8GB`, `512MiB` or `70%` means.
 pub fn memory(text: &str) -> Option<Memory> {
-    let text = text.trim();
-    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let amount: f64 = text[..unit_at].parse().ok().filter(|amount: &f64| *amount > 0.0)?;
-    let scale: u64 = match text[unit_at..].trim() {
-        "%" => return (amount <= 100.0).then_some(Memory::Percent(amount)),
-        "KB" | "kB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return None,
-    };
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "an amount of memory"
-    )]
-    Some(Memory::Bytes((amount * scale as f64) as u64))
+    let Some(percent) = text.trim().strip_suffix('%') else { return size(text).map(Memory::Bytes) };
+    let percent: f64 = percent.trim_end().parse().ok()?;
+    (percent > 0.0 && percent <= 100.0).then_some(Memory::Percent(percent))
 }
 
 static MEMORY: Form = Form {

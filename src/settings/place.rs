@@ -23,8 +23,8 @@ pub(super) fn location(local: &Local, table: &TableName) -> Option<Location> {
     if pattern.contains("://") {
         return Some(Location::new(format!("{pattern}.parquet"), Format::Parquet));
     }
-    let files = Format::EXTENSIONS.iter().map(|(extension, format)| (format!("{pattern}.{extension}"), *format));
-    let file = files.into_iter().find(|(path, _)| Path::new(path).is_file());
+    let mut files = Format::extensions().map(|(extension, format)| (format!("{pattern}.{extension}"), format));
+    let file = files.find(|(path, _)| Path::new(path).is_file());
     let location = file.map(|(path, format)| Location::new(path, format));
     location.or_else(|| folder(&pattern))
 }

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, RecordBatchOptions, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StructArray,
     TimestampNanosecondArray, new_empty_array, new_null_array,
 };
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::{cast, concat};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Decimal128Type, Field, Schema, SchemaRef, TimeUnit};
 use rayon::prelude::*;
 
 use crate::dialect::Column;
@@ -37,20 +37,54 @@ impl Rows {
     }
 }
 
-/// All rows, put together column by column, so that no more than one column is held twice.
+/// All rows, put together column by column in parallel; a column's parts go as soon as it is whole.
 fn joined(schema: &SchemaRef, batches: Vec<RecordBatch>, rows: usize) -> Result<RecordBatch, TransformError> {
     let mut parts: Vec<Vec<ArrayRef>> = schema.fields().iter().map(|_| Vec::with_capacity(batches.len())).collect();
     for batch in batches {
         let (_, columns, _) = batch.into_parts();
         parts.iter_mut().zip(columns).for_each(|(part, column)| part.push(column));
     }
-    let mut columns = Vec::new();
-    for (part, field) in parts.into_iter().zip(schema.fields()) {
-        let arrays: Vec<&dyn Array> = part.iter().map(AsRef::as_ref).collect();
-        columns.push(if arrays.is_empty() { new_empty_array(field.data_type()) } else { concat(&arrays)? });
-    }
+    let columns = parts.into_par_iter().zip(&schema.fields()[..]).map(whole);
+    let columns = columns.collect::<Result<Vec<_>, TransformError>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    Ok(RecordBatch::try_new_with_options(retyped(schema, &columns), columns, &options)?)
+}
+
+/// A column from its parts; where only some of them are narrow, none stays so.
+fn whole((mut parts, field): (Vec<ArrayRef>, &Arc<Field>)) -> Result<ArrayRef, TransformError> {
+    if parts.iter().any(|part| part.data_type() != parts[0].data_type()) {
+        for part in parts.iter_mut().filter(|part| part.data_type() != field.data_type()) {
+            *part = cast(part, field.data_type())?;
+        }
+    }
+    let arrays: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+    Ok(if arrays.is_empty() { new_empty_array(field.data_type()) } else { concat(&arrays)? })
+}
+
+/// A schema with the types that columns have.
+fn retyped(schema: &SchemaRef, columns: &[ArrayRef]) -> SchemaRef {
+    let fields = schema.fields().iter().zip(columns);
+    if fields.clone().all(|(field, column)| field.data_type() == column.data_type()) {
+        return Arc::clone(schema);
+    }
+    let fields = fields.map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Rows whose decimals, where they are whole and of 64 bits, are integers: half the memory, and compared at once.
+pub(super) fn narrowed(batch: RecordBatch) -> Result<RecordBatch, TransformError> {
+    let schema = batch.schema();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let (_, columns, _) = batch.into_parts();
+    let columns: Vec<ArrayRef> = columns.into_iter().map(|column| integers(&column).unwrap_or(column)).collect();
+    Ok(RecordBatch::try_new_with_options(retyped(&schema, &columns), columns, &options)?)
+}
+
+fn integers(column: &ArrayRef) -> Option<ArrayRef> {
+    let DataType::Decimal128(_, 0) = column.data_type() else { return None };
+    let decimals = column.as_primitive_opt::<Decimal128Type>()?;
+    let integers = decimals.values().iter().map(|value| i64::try_from(*value).ok());
+    Some(Arc::new(Int64Array::new(integers.collect::<Option<Vec<_>>>()?.into(), decimals.nulls().cloned())))
 }
 
 /// The rows of an input with access by column name.
@@ -94,6 +128,39 @@ impl Table {
     }
 }
 
+/// Values as they come, batch by batch: none is moved before all are there.
+pub(super) struct Chunks<T>(Vec<Vec<T>>);
+
+impl<T> Default for Chunks<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Chunks<T> {
+    /// Adds the values of a batch.
+    pub(super) fn push(&mut self, values: Vec<T>) {
+        self.0.push(values);
+    }
+
+    /// How many values.
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+
+    /// All values.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().flatten()
+    }
+
+    /// Moves all values to the end of others, changed on the way; each chunk goes as soon as its values are moved.
+    pub(super) fn move_to(self, all: &mut Vec<T>, change: impl Fn(T) -> T) {
+        for chunk in self.0 {
+            all.extend(chunk.into_iter().map(&change));
+        }
+    }
+}
+
 /// What to do about NaN.
 pub(super) enum OnNan<'a> {
     /// Refuse it.
@@ -127,7 +194,7 @@ pub(super) fn keyed_numbers(
         .iter()
         .fold(floats.nulls().cloned(), |nulls, key| NullBuffer::union(nulls.as_ref(), key.logical_nulls().as_ref()));
     let floats = &Float64Array::new(floats.values().clone(), nulls);
-    let mut values: Vec<f64> = floats.values().iter().map(|value| value + 0.0).collect();
+    let mut values: Vec<f64> = floats.values().par_iter().with_min_len(1 << 16).map(|value| value + 0.0).collect();
     let is_nan = |row: usize, value: f64| value.is_nan() && floats.is_valid(row);
     if values.iter().enumerate().any(|(row, value)| is_nan(row, *value)) {
         let OnNan::Drop(marks) = nan else {

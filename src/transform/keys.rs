@@ -5,18 +5,20 @@ use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, PrimitiveArray};
 use datafusion::arrow::compute::{SortOptions, cast, concat, partition};
-use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
+use datafusion::arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int64Type};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
+use hashbrown::hash_map::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use rayon::prelude::*;
 
 use super::TransformError;
 
 /// Integers from 0 up to here are looked up in a table instead of a hash map.
 const DIRECT: usize = 1 << 24;
-/// No code yet.
-const NONE: u32 = u32::MAX;
+/// Rows that are worth a thread of their own.
+const PIECE: usize = 1 << 18;
 
 /// The codes of rows, and what they stand for.
 pub(super) struct Keys {
@@ -42,6 +44,37 @@ pub(super) fn encode(columns: &[ArrayRef], rows: usize) -> Result<Keys, Transfor
 
 /// Common codes for the rows of several tables, each with as many key columns.
 pub(super) fn encode_parts(parts: &[(Vec<ArrayRef>, usize)]) -> Result<Keys, TransformError> {
+    let pieces: Vec<(Vec<ArrayRef>, usize)> = parts.iter().flat_map(pieces).collect();
+    if pieces.len() == parts.len() {
+        return encode_in_turn(parts);
+    }
+    let types = common_types(parts);
+    let encode = |(columns, rows): &(Vec<ArrayRef>, usize)| {
+        let mut interner = Interner::new(&types)?;
+        let mut codes = Vec::new();
+        interner.push(columns, *rows, &mut codes)?;
+        Ok((interner, codes))
+    };
+    let coded = pieces.par_iter().map(encode).collect::<Result<Vec<_>, TransformError>>()?;
+    let (interners, mut codes): (Vec<Interner>, Vec<Vec<u32>>) = coded.into_iter().unzip();
+    let (orders, distinct, has_null) = merged(interners)?;
+    codes.par_iter_mut().zip(orders).for_each(|(codes, order)| {
+        codes.iter_mut().for_each(|code| *code = order[*code as usize]);
+    });
+    Ok(Keys { codes: codes.concat(), distinct, has_null })
+}
+
+/// The rows of a table in pieces that threads can take.
+fn pieces((columns, rows): &(Vec<ArrayRef>, usize)) -> Vec<(Vec<ArrayRef>, usize)> {
+    let size = rows.div_ceil(rayon::current_num_threads()).max(PIECE);
+    let piece = |from: usize| {
+        let rows = size.min(rows - from);
+        (columns.iter().map(|column| column.slice(from, rows)).collect(), rows)
+    };
+    if *rows == 0 { vec![piece(0)] } else { (0..*rows).step_by(size).map(piece).collect() }
+}
+
+fn encode_in_turn(parts: &[(Vec<ArrayRef>, usize)]) -> Result<Keys, TransformError> {
     let types = common_types(parts);
     let mut interner = Interner::new(&types)?;
     let mut codes = Vec::with_capacity(parts.iter().map(|(_, rows)| rows).sum());
@@ -71,7 +104,7 @@ pub(super) fn merged(interners: Vec<Interner>) -> Result<(Vec<Vec<u32>>, Vec<Arr
     if let [(distinct, _)] = &mut *parts {
         return Ok((orders, std::mem::take(distinct), nulls));
     }
-    let keys = encode_parts(&parts)?;
+    let keys = encode_in_turn(&parts)?;
     let mut rest = keys.codes.as_slice();
     for (order, (_, count)) in orders.iter_mut().zip(&parts) {
         let (codes, after) = rest.split_at(*count);
@@ -114,8 +147,8 @@ pub(super) struct Interner {
 enum Store {
     /// No columns: one id.
     Unit,
-    /// One column of 64-bit integers.
-    Integers { direct: Vec<u32>, sparse: HashMap<i64, u32>, null: u32, values: Vec<Option<i64>> },
+    /// One column of 64-bit integers, or of decimals of one scale as integers.
+    Integers(Integers),
     /// Anything else, in Arrow's row format, whose byte order is the order of the ids.
     Rows { converter: RowConverter, table: HashTable<u32>, distinct: Rows, hasher: DefaultHashBuilder },
 }
@@ -126,9 +159,7 @@ impl Interner {
         let types: Vec<DataType> = types.iter().map(key_type).collect();
         let store = match types.as_slice() {
             [] => Store::Unit,
-            [DataType::Int64] => {
-                Store::Integers { direct: Vec::new(), sparse: HashMap::new(), null: NONE, values: Vec::new() }
-            }
+            [DataType::Int64 | DataType::Decimal128(..)] => Store::Integers(Integers::default()),
             types => {
                 let order = SortOptions { descending: false, nulls_first: false };
                 let fields = types.iter().map(|t| SortField::new_with_options(t.clone(), order)).collect();
@@ -138,6 +169,13 @@ impl Interner {
             }
         };
         Ok(Self { types, store })
+    }
+
+    /// The provisional codes of some rows.
+    pub(super) fn codes(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>, TransformError> {
+        let mut codes = Vec::new();
+        self.push(columns, rows, &mut codes)?;
+        Ok(codes)
     }
 
     /// Appends the provisional codes of some rows.
@@ -151,42 +189,11 @@ impl Interner {
             columns.iter().zip(&self.types).map(|(column, t)| key_column(column, t)).collect::<Result<_, _>>()?;
         match &mut self.store {
             Store::Unit => codes.extend(std::iter::repeat_n(0, rows)),
-            Store::Integers { direct, sparse, null, values } => {
-                let column = columns[0].as_primitive::<Int64Type>();
+            Store::Integers(integers) => {
                 codes.reserve(rows);
-                if let Some(greatest) = narrow(column) {
-                    if greatest >= direct.len() {
-                        direct.resize((greatest + 1).next_power_of_two(), NONE);
-                    }
-                    for value in column.values() {
-                        // All are from 0 to the greatest, which has its place.
-                        let slot = &mut direct[*value as usize];
-                        if *slot == NONE {
-                            *slot = next_code(values.len())?;
-                            values.push(Some(*value));
-                        }
-                        codes.push(*slot);
-                    }
-                    return Ok(());
-                }
-                for value in column {
-                    let slot = match value {
-                        None => &mut *null,
-                        Some(value) => match usize::try_from(value) {
-                            Ok(at) if at < DIRECT => {
-                                if at >= direct.len() {
-                                    direct.resize((at + 1).next_power_of_two(), NONE);
-                                }
-                                &mut direct[at]
-                            }
-                            _ => sparse.entry(value).or_insert(NONE),
-                        },
-                    };
-                    if *slot == NONE {
-                        *slot = next_code(values.len())?;
-                        values.push(value);
-                    }
-                    codes.push(*slot);
+                match columns[0].as_primitive_opt::<Decimal128Type>() {
+                    Some(column) => integers.push(column, codes)?,
+                    None => integers.push(columns[0].as_primitive::<Int64Type>(), codes)?,
                 }
             }
             Store::Rows { converter, table, distinct, hasher } => {
@@ -216,12 +223,19 @@ impl Interner {
     pub(super) fn finish(self) -> Result<(Vec<u32>, Vec<ArrayRef>, Vec<bool>), TransformError> {
         match self.store {
             Store::Unit => Ok((vec![0], Vec::new(), vec![false])),
-            Store::Integers { values, .. } => {
+            Store::Integers(Integers { values, .. }) => {
                 let mut sorted: Vec<u32> = codes_up_to(values.len());
                 sorted.sort_unstable_by_key(|code| values[*code as usize].map_or((true, 0), |value| (false, value)));
-                let distinct: Int64Array = sorted.iter().map(|code| values[*code as usize]).collect();
-                let has_null = (0..distinct.len()).map(|row| distinct.is_null(row)).collect();
-                Ok((inverse(&sorted), vec![Arc::new(distinct)], has_null))
+                let ordered = || sorted.iter().map(|code| values[*code as usize]);
+                let has_null = ordered().map(|value| value.is_none()).collect();
+                let distinct: ArrayRef = match self.types.first() {
+                    Some(decimal @ DataType::Decimal128(..)) => {
+                        Arc::new(ordered().collect::<Decimal128Array>().with_data_type(decimal.clone()))
+                    }
+                    // What came as 64 bits goes as 64 bits.
+                    _ => Arc::new(ordered().map(|value| i64::try_from(value?).ok()).collect::<Int64Array>()),
+                };
+                Ok((inverse(&sorted), vec![distinct], has_null))
             }
             Store::Rows { converter, distinct, .. } => {
                 let mut sorted: Vec<u32> = codes_up_to(distinct.num_rows());
@@ -234,17 +248,69 @@ impl Interner {
     }
 }
 
-/// The greatest of integers that are all looked up in a table; none where one is not.
-fn narrow(column: &Int64Array) -> Option<usize> {
-    let values = column.values();
-    let (least, greatest) = values.iter().fold((i64::MAX, i64::MIN), |(a, b), x| (a.min(*x), b.max(*x)));
-    let greatest = usize::try_from(greatest).ok()?;
-    (column.null_count() == 0 && least >= 0 && greatest < DIRECT).then_some(greatest)
+/// The codes of integers: small ones by their place in a table.
+#[derive(Default)]
+struct Integers {
+    /// One more than the code of each small integer; 0 where it has none.
+    direct: Vec<u32>,
+    sparse: HashMap<i128, u32>,
+    null: Option<u32>,
+    values: Vec<Option<i128>>,
+}
+
+impl Integers {
+    fn push<T>(&mut self, column: &PrimitiveArray<T>, codes: &mut Vec<u32>) -> Result<(), TransformError>
+    where
+        T: ArrowPrimitiveType<Native: Copy + Into<i128>>,
+        usize: TryFrom<T::Native>,
+    {
+        let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
+        for (row, value) in column.values().iter().enumerate() {
+            let code = match usize::try_from(*value) {
+                _ if nulls.is_some_and(|nulls| nulls.is_null(row)) => self.null()?,
+                Ok(at) if at < DIRECT => self.small(at)?,
+                _ => self.other((*value).into())?,
+            };
+            codes.push(code);
+        }
+        Ok(())
+    }
+
+    fn small(&mut self, at: usize) -> Result<u32, TransformError> {
+        if at >= self.direct.len() {
+            self.direct.resize((at + 1).next_power_of_two(), 0);
+        }
+        if self.direct[at] == 0 {
+            self.direct[at] = next_code(self.values.len())? + 1;
+            self.values.push(Some(at as i128));
+        }
+        Ok(self.direct[at] - 1)
+    }
+
+    fn other(&mut self, value: i128) -> Result<u32, TransformError> {
+        match self.sparse.entry(value) {
+            Entry::Occupied(known) => Ok(*known.get()),
+            Entry::Vacant(new) => {
+                let code = next_code(self.values.len())?;
+                self.values.push(Some(value));
+                Ok(*new.insert(code))
+            }
+        }
+    }
+
+    fn null(&mut self) -> Result<u32, TransformError> {
+        if let Some(code) = self.null {
+            return Ok(code);
+        }
+        let code = next_code(self.values.len())?;
+        self.values.push(None);
+        Ok(*self.null.insert(code))
+    }
 }
 
 fn next_code(count: usize) -> Result<u32, TransformError> {
     let too_many = || TransformError::TooLarge("more than 4 billion distinct ids".to_owned());
-    u32::try_from(count).ok().filter(|code| *code != NONE).ok_or_else(too_many)
+    u32::try_from(count).ok().filter(|code| *code < u32::MAX).ok_or_else(too_many)
 }
 
 fn codes_up_to(count: usize) -> Vec<u32> {

@@ -355,7 +355,7 @@ impl Form for Rank {
 
     fn kernel(&self, schemas: Vec<SchemaRef>, context: Context) -> Box<dyn Kernel> {
         let rank = self.clone();
-        Collect::boxed(schemas, move |rows, give| kernel::run(&rank, rows, context, give))
+        Collect::narrow(schemas, move |rows, give| kernel::run(&rank, rows, context, give))
     }
 
     fn sql(&self, inputs: &[&[Column]], problems: &mut Vec<Diagnostic>) -> String {

@@ -18,7 +18,7 @@ use super::disk::Output;
 /// Rows of a row group.
 const GROUP_ROWS: u64 = 1 << 20;
 
-/// Rows that are waited for before they are encoded, so that it is worth sharing the columns out.
+/// Rows that are waited for before they are encoded; fewer are not worth sharing the columns out.
 const WAITING_ROWS: u64 = 1 << 15;
 
 /// The file, and what of it is not written yet.
@@ -94,20 +94,29 @@ impl Part {
                 columns.zip(&mut places).for_each(|(leaf, place)| place.push(leaf));
             }
         }
-        let columns = self.columns.par_iter_mut().zip(leaves).with_max_len(1);
-        columns.try_for_each(|(column, leaves)| leaves.iter().try_for_each(|leaf| column.write(leaf)))?;
+        let write = |(column, leaves): (&mut ArrowColumnWriter, Vec<ArrowLeafColumn>)| {
+            leaves.iter().try_for_each(|leaf| column.write(leaf))
+        };
+        if self.waiting_rows < WAITING_ROWS {
+            self.columns.iter_mut().zip(leaves).try_for_each(write)?;
+        } else {
+            self.columns.par_iter_mut().zip(leaves).with_max_len(1).try_for_each(write)?;
+        }
         self.group_rows += std::mem::take(&mut self.waiting_rows);
         Ok(())
     }
 
     fn close_group(&mut self) -> Result<(), ParquetError> {
-        self.group_rows = 0;
+        let rows = std::mem::take(&mut self.group_rows);
         let columns = std::mem::take(&mut self.columns);
         if columns.is_empty() {
             return Ok(());
         }
-        let chunks: Vec<_> =
-            columns.into_par_iter().with_max_len(1).map(ArrowColumnWriter::close).collect::<Result<_, _>>()?;
+        let chunks: Vec<_> = if rows < WAITING_ROWS {
+            columns.into_iter().map(ArrowColumnWriter::close).collect::<Result<_, _>>()?
+        } else {
+            columns.into_par_iter().with_max_len(1).map(ArrowColumnWriter::close).collect::<Result<_, _>>()?
+        };
         let mut group = self.file.next_row_group()?;
         chunks.into_iter().try_for_each(|chunk| chunk.append_to_row_group(&mut group))?;
         group.close().map(|_| ())

@@ -10,6 +10,7 @@ use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -26,6 +27,9 @@ use super::manifest::DataFile;
 
 /// The column with the number of a row's file.
 pub const FILE_NUMBER: &str = "PIPE$FILE";
+
+/// Rows up to which a table is read as it is.
+const SMALL_ROWS: u64 = 1 << 16;
 
 /// The rows of one stored table.
 #[derive(Debug)]
@@ -107,7 +111,19 @@ impl StoredRows {
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let numbers = self.schema.fields()[self.stored.fields().len()..].to_vec();
         let schema = TableSchema::builder(self.stored.clone()).with_table_partition_cols(numbers).build();
-        let mut source = ParquetSource::new(schema).with_table_parquet_options(state.table_options().parquet.clone());
+        let mut options = state.table_options().parquet.clone();
+        // Looking for what may be left out costs more than reading it.
+        let worth_pruning = self.rows > SMALL_ROWS;
+        options.global.pruning &= worth_pruning;
+        options.global.enable_page_index &= worth_pruning;
+        let runtime = state.runtime_env();
+        let files = CachedParquetFileReaderFactory::new(
+            runtime.object_store(ObjectStoreUrl::local_filesystem())?,
+            runtime.cache_manager.get_file_metadata_cache(),
+        );
+        let mut source = ParquetSource::new(schema)
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(files));
         if let Some(filter) = conjunction(filters.to_vec()) {
             let schema = DFSchema::try_from(self.schema.clone())?;
             source = source.with_predicate(state.create_physical_expr(filter, &schema)?);

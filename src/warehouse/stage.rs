@@ -13,7 +13,7 @@ use super::layout::{Layout, file_name, key};
 use super::manifest::{self, DataFile, Object, Provenance, StoredColumn};
 use super::part::Part;
 use super::scan::StoredRows;
-use super::{Error, StoredTable, disk, unpublished};
+use super::{Error, StoredTable, disk, narrow, unpublished};
 use crate::dialect::cast::exactly;
 use crate::name::TableName;
 
@@ -133,6 +133,8 @@ pub struct Writer {
     kept: Vec<(PathBuf, DataFile)>,
     done: Vec<DataFile>,
     open: Option<Part>,
+    /// Whether every number so far, column by column, is stored in few digits.
+    narrow: Vec<bool>,
     comment: Option<String>,
 }
 
@@ -157,7 +159,8 @@ impl Writer {
         let kept = base.map(StoredTable::data_files).unwrap_or_default();
         let schema = manifest::schema(&columns, "UTC");
         let comment = base.and_then(|table| table.object().comment.clone());
-        Ok(Self { name: key(name), folder, columns, schema, kept, done: Vec::new(), open: None, comment })
+        let narrow = schema.fields().iter().map(|field| narrow::has_narrow_form(field.data_type())).collect();
+        Ok(Self { name: key(name), folder, columns, schema, kept, done: Vec::new(), open: None, narrow, comment })
     }
 
     /// What the author says about the table.
@@ -168,14 +171,17 @@ impl Writer {
     /// Adds rows, whose columns stand in the table's order.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         let batch = self.fitted(batch)?;
-        if self.open.as_ref().is_some_and(|part| part.rows() >= FILE_ROWS) {
+        let widened = narrow::widen(&mut self.narrow, &batch);
+        if widened || self.open.as_ref().is_some_and(|part| part.rows() >= FILE_ROWS) {
             self.close()?;
         }
         let path = self.part();
+        let schema = narrow::schema(&self.schema, &self.narrow);
         let part = match &mut self.open {
             Some(part) => part,
-            None => self.open.insert(Part::create(&path, &self.schema)?),
+            None => self.open.insert(Part::create(&path, &schema)?),
         };
+        let batch = narrow::batch(&batch, &schema).map_err(|error| Error::Rows(error.to_string()))?;
         part.write(&path, batch)
     }
 
@@ -216,7 +222,7 @@ impl Writer {
         let empty = self.kept.is_empty() && self.done.is_empty() && self.open.is_none();
         if empty {
             let path = self.part();
-            self.open = Some(Part::create(&path, &self.schema)?);
+            self.open = Some(Part::create(&path, &narrow::schema(&self.schema, &self.narrow))?);
         }
         self.close()?;
         let object = Object::unpublished(self.columns, self.done, self.comment);

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{
     AggregateUDF, BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, WindowFunctionDefinition,
 };
 
+use super::typed::data_type;
 use super::{guard, operators};
 use crate::dialect::cast::call::cast_expr;
 use crate::dialect::cast::{Target, castable, refuse};
@@ -115,7 +116,7 @@ impl Mixed<'_> {
     fn trunc(self, mut call: ScalarFunction) -> Result<Transformed<Expr>> {
         let dated = match call.args.first() {
             Some(first) => matches!(
-                SqlType::of(&first.get_type(self.schema)?),
+                SqlType::of(&data_type(&first, self.schema)?),
                 Some(SqlType::Date | SqlType::TimestampNtz | SqlType::TimestampLtz | SqlType::TimestampTz)
             ),
             None => false,
@@ -136,7 +137,7 @@ impl Mixed<'_> {
             let precision = value.unsigned_abs().checked_ilog10().unwrap_or(0) as u8 + 1;
             return Ok(SqlType::Number { precision, scale: 0 });
         }
-        let data_type = expr.get_type(self.schema)?;
+        let data_type = data_type(&expr, self.schema)?;
         match SqlType::of(&data_type) {
             Some(kind) => Ok(kind),
             None => plan_err!("a value of type {data_type} cannot stand here"),
@@ -145,7 +146,7 @@ impl Mixed<'_> {
 
     /// An expression as a value of a type; one that is of it already stays as it is.
     pub(super) fn cast_to(self, expr: Expr, kind: SqlType) -> Result<Expr> {
-        let data_type = expr.get_type(self.schema)?;
+        let data_type = data_type(&expr, self.schema)?;
         if data_type == kind.arrow(self.zone) {
             return Ok(expr);
         }
@@ -161,7 +162,7 @@ impl Mixed<'_> {
         let Some(target) = declared::target(&field) else {
             return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
         };
-        let from = expr.get_type(self.schema)?;
+        let from = data_type(&expr, self.schema)?;
         let declared = field.metadata().contains_key(declared::TYPE);
         let (given, wanted) = (SqlType::of(&from), SqlType::of(field.data_type()));
         let numbers = |kind| matches!(kind, Some(SqlType::Number { .. } | SqlType::Float | SqlType::Null));
@@ -186,7 +187,7 @@ impl Mixed<'_> {
         let Some(target) = declared::target(&field) else {
             return Ok(Transformed::no(Expr::TryCast(TryCast { expr, field })));
         };
-        match SqlType::of(&expr.get_type(self.schema)?) {
+        match SqlType::of(&data_type(&expr, self.schema)?) {
             Some(from @ (SqlType::Varchar(_) | SqlType::Null)) if castable(from, target.sql_type) => {
                 Ok(Transformed::yes(cast_expr(*expr, target, Misfit::Null, self.zone)))
             }
@@ -223,7 +224,7 @@ impl Mixed<'_> {
 
     /// Two expressions as they are compared.
     pub(super) fn compared(self, left: Expr, right: Expr) -> Result<(Expr, Expr)> {
-        let (a, b) = (left.get_type(self.schema)?, right.get_type(self.schema)?);
+        let (a, b) = (data_type(&left, self.schema)?, data_type(&right, self.schema)?);
         if a == b && !matches!(a, DataType::Struct(_))
             || (a.is_null() && !b.is_nested() || b.is_null() && !a.is_nested())
         {
@@ -249,7 +250,7 @@ impl Mixed<'_> {
 
     /// What VARIANT, OBJECT and ARRAY values are compared and ordered by.
     pub(super) fn key(self, expr: Expr) -> Result<Expr> {
-        if expr.get_type(self.schema)?.is_null() {
+        if data_type(&expr, self.schema)?.is_null() {
             return Ok(expr);
         }
         Ok(Expr::ScalarFunction(ScalarFunction::new_udf(functions::operator::variant_key(), vec![expr])))
@@ -281,10 +282,10 @@ impl Mixed<'_> {
     }
 
     fn in_list(self, InList { expr, list, negated }: InList) -> Result<Expr> {
-        let own = expr.get_type(self.schema)?;
+        let own = data_type(&expr, self.schema)?;
         let mut alike = !matches!(own, DataType::Struct(_));
         for item in &list {
-            let other = item.get_type(self.schema)?;
+            let other = data_type(&item, self.schema)?;
             alike &= other == own || other.is_null();
         }
         if alike {
@@ -313,7 +314,7 @@ impl Mixed<'_> {
         let [field] = plan.schema().fields().iter().as_slice() else {
             return Ok(Expr::InSubquery(inside));
         };
-        let own = inside.expr.get_type(self.schema)?;
+        let own = data_type(&inside.expr, self.schema)?;
         if own == *field.data_type() && !matches!(own, DataType::Struct(_)) {
             return Ok(Expr::InSubquery(inside));
         }
@@ -351,7 +352,7 @@ impl Mixed<'_> {
         let when_then_expr = conditions.into_iter().zip(results).map(|(c, r)| (Box::new(c), Box::new(r))).collect();
         let case = Case { expr: None, when_then_expr, else_expr };
         let results = || case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
-        let boolean = results().any(|then| matches!(then.get_type(self.schema), Ok(DataType::Boolean)));
+        let boolean = results().any(|then| matches!(data_type(then, self.schema), Ok(DataType::Boolean)));
         if boolean && results().any(|then| guard::is_risky(then)) {
             return Ok(guard::lazily(case.when_then_expr, case.else_expr));
         }
@@ -360,7 +361,7 @@ impl Mixed<'_> {
 
     /// Expressions as values of one type.
     fn alike(self, exprs: Vec<Expr>) -> Result<Vec<Expr>> {
-        let types = exprs.iter().map(|expr| expr.get_type(self.schema)).collect::<Result<Vec<_>>>()?;
+        let types = exprs.iter().map(|expr| data_type(expr, self.schema)).collect::<Result<Vec<_>>>()?;
         let Some(kind) = common_type(&types)? else { return Ok(exprs) };
         let cast = |expr: Expr| match expr {
             null @ Expr::Literal(ScalarValue::Null, _) => Ok(null),

@@ -1,16 +1,20 @@
-//! The rule that makes a bound plan one of Snowflake's types before DataFusion coerces what is left.
+//! The rule that makes a bound plan one of Snowflake's types, and then coerces what is left as DataFusion does. Both in
+//! one pass: what a node's columns are called is told anew once, which costs more than the coercion itself.
 
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection, Union};
 use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
+use datafusion::optimizer::analyzer::type_coercion::{TypeCoercion, TypeCoercionRewriter};
 use datafusion::optimizer::utils::NamePreserver;
 
 use super::mixed::{Mixed, common_type};
+use super::typed::projection;
 use crate::dialect::session::SessionParameters;
 
 /// Casts, comparisons and mixed types as Snowflake has them.
@@ -36,19 +40,69 @@ fn node(plan: LogicalPlan, zone: &str, changed: &mut bool) -> Result<Transformed
         schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
     }
     let mixed = Mixed { schema: &schema, zone };
+    let mut coercion = TypeCoercionRewriter::new(&schema);
     let names = NamePreserver::new(&plan);
-    let plan = plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        Ok(mixed.all(expr)?.update_data(|expr| name.restore(expr)))
-    })?;
+    let plan = plan
+        .map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(mixed.all(expr)?.update_data(|expr| name.restore(expr)))
+        })?
+        .map_data(|plan| whole(plan, mixed))?
+        .transform_data(|plan| {
+            plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                Ok(expr.rewrite(&mut coercion)?.update_data(|expr| name.restore(expr)))
+            })
+        })?
+        .map_data(|plan| coercion.coerce_plan(plan))?;
     *changed |= match &plan.data {
         // Their columns are those of their inputs.
         LogicalPlan::Filter(_) | LogicalPlan::Join(_) | LogicalPlan::Sort(_) => false,
         LogicalPlan::Union(_) | LogicalPlan::RecursiveQuery(_) => true,
         _ => plan.transformed,
     };
-    let plan = plan.map_data(|plan| whole(plan, mixed))?;
-    if *changed { plan.map_data(LogicalPlan::recompute_schema) } else { Ok(plan) }
+    if *changed { plan.map_data(recomputed) } else { Ok(plan) }
+}
+
+/// A node with the columns that its expressions and inputs give now.
+fn recomputed(plan: LogicalPlan) -> Result<LogicalPlan> {
+    match plan {
+        LogicalPlan::Projection(Projection { expr, input, .. }) => {
+            Ok(LogicalPlan::Projection(projection(expr, input)?))
+        }
+        other => other.recompute_schema(),
+    }
+}
+
+/// GROUPING as arithmetic on the number of a grouping set, whose types are DataFusion's own.
+#[derive(Debug)]
+pub(super) struct Grouping;
+
+impl AnalyzerRule for Grouping {
+    fn name(&self) -> &str {
+        "grouping"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let mut found = false;
+        plan.apply_with_subqueries(|plan| {
+            let LogicalPlan::Aggregate(aggregate) = plan else { return Ok(TreeNodeRecursion::Continue) };
+            found |= aggregate.aggr_expr.iter().any(is_grouping);
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        if !found {
+            return Ok(plan);
+        }
+        TypeCoercion::new().analyze(ResolveGroupingFunction::new().analyze(plan, config)?, config)
+    }
+}
+
+fn is_grouping(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => is_grouping(&alias.expr),
+        Expr::AggregateFunction(call) => call.func.name() == "grouping",
+        _ => false,
+    }
 }
 
 /// What a node needs beyond its expressions.

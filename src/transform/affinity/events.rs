@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use rayon::prelude::*;
 
 use crate::name::Name;
-use crate::transform::column::{NO_TIME, OnNan, Table, finite, keyed_numbers};
+use crate::transform::column::{Chunks, NO_TIME, OnNan, Table, finite, keyed_numbers};
 use crate::transform::keys::{Interner, Keys, merged};
 use crate::transform::param::{ColumnName, Instant};
 use crate::transform::{Context, Finished, Give, Rows, TransformError};
@@ -58,10 +58,10 @@ pub(super) struct Kernel {
 struct Part {
     user_ids: Interner,
     item_ids: Interner,
-    users: Vec<u32>,
-    items: Vec<u32>,
-    weights: Vec<f64>,
-    times: Vec<i64>,
+    users: Chunks<u32>,
+    items: Chunks<u32>,
+    weights: Chunks<f64>,
+    times: Chunks<i64>,
     nan: u64,
 }
 
@@ -101,9 +101,9 @@ impl Kernel {
             weights.iter_mut().filter(|weight| **weight > most).for_each(|weight| *weight = most);
         }
         finite(&weights, &query::told_value())?;
-        part.weights.extend(weights);
+        part.weights.push(weights);
         if let Some(time) = &self.affinity.time {
-            part.times.extend(table.times(&time.value)?);
+            part.times.push(table.times(&time.value)?);
         }
         Ok(())
     }
@@ -112,8 +112,9 @@ impl Kernel {
 impl Part {
     fn keys(&mut self, affinity: &Affinity, table: &Table) -> Result<(), TransformError> {
         let columns = |names: &[ColumnName]| table.columns(names.iter().map(|name| &name.value));
-        self.user_ids.push(&columns(&affinity.user), table.len(), &mut self.users)?;
-        self.item_ids.push(&columns(&affinity.item), table.len(), &mut self.items)
+        self.users.push(self.user_ids.codes(&columns(&affinity.user), table.len())?);
+        self.items.push(self.item_ids.codes(&columns(&affinity.item), table.len())?);
+        Ok(())
     }
 }
 
@@ -154,7 +155,7 @@ impl Kernel {
     fn joined(&self, mut parts: Vec<Part>, previous: Option<&Table>) -> Result<Events, TransformError> {
         let affinity = &self.affinity;
         let earlier = previous.map(|table| self.earlier(table)).transpose()?;
-        let own = || parts.iter().flat_map(|part| &part.times).copied().max().unwrap_or(NO_TIME);
+        let own = || parts.iter().flat_map(|part| part.times.iter()).copied().max().unwrap_or(NO_TIME);
         let newest = self.context.newest.unwrap_or_else(own);
         let as_of = match (affinity.as_of, &earlier) {
             (Instant::Now, _) => self.context.now,
@@ -162,17 +163,15 @@ impl Kernel {
             (Instant::Latest, None) => newest,
             (Instant::Latest, Some(earlier)) => earlier.made.iter().copied().fold(newest, i64::max),
         };
-        for part in parts.iter_mut().filter(|_| affinity.half_life.is_some()) {
-            let dated = part.weights.par_iter_mut().zip(&part.times);
-            dated.for_each(|(weight, time)| *weight *= decay(affinity, as_of, *time));
-        }
         let mut counts = Vec::new();
         if let Some(mut earlier) = earlier {
             let counted = affinity.aggregate == Aggregate::Count;
-            for (weight, made) in earlier.part.weights.iter_mut().zip(&earlier.made).filter(|_| !counted) {
+            for (weight, made) in earlier.weights.iter_mut().zip(&earlier.made).filter(|_| !counted) {
                 *weight *= decay(affinity, as_of, *made);
             }
             counts = earlier.counts;
+            // What it weighs is decayed as of when it was made, whatever its times are.
+            earlier.part.weights.push(earlier.weights);
             parts.push(earlier.part);
         }
         let (mut user_ids, mut item_ids) = (Vec::new(), Vec::new());
@@ -184,17 +183,22 @@ impl Kernel {
         }
         let (user_codes, distinct_users, user_nulls) = merged(user_ids)?;
         let (item_codes, distinct_items, item_nulls) = merged(item_ids)?;
-        let mut users = Keys { codes: Vec::new(), distinct: distinct_users, has_null: user_nulls };
-        let mut items = Keys { codes: Vec::new(), distinct: distinct_items, has_null: item_nulls };
-        let (mut weights, mut times, mut nan) = (Vec::new(), Vec::new(), 0);
-        for (mut part, (user_codes, item_codes)) in rest.into_iter().zip(user_codes.iter().zip(&item_codes)) {
-            part.0.iter_mut().for_each(|code| *code = user_codes[*code as usize]);
-            part.1.iter_mut().for_each(|code| *code = item_codes[*code as usize]);
-            append(&mut users.codes, part.0);
-            append(&mut items.codes, part.1);
-            append(&mut weights, part.2);
-            append(&mut times, part.3);
+        let rows = rest.iter().map(|part| part.0.len()).sum();
+        let timed = rest.iter().map(|part| part.3.len()).sum();
+        let codes = |distinct, has_null| Keys { codes: Vec::with_capacity(rows), distinct, has_null };
+        let (mut users, mut items) = (codes(distinct_users, user_nulls), codes(distinct_items, item_nulls));
+        let (mut weights, mut times, mut nan) = (Vec::with_capacity(rows), Vec::with_capacity(timed), 0);
+        for (part, (user_codes, item_codes)) in rest.into_iter().zip(user_codes.iter().zip(&item_codes)) {
+            part.0.move_to(&mut users.codes, |code| user_codes[code as usize]);
+            part.1.move_to(&mut items.codes, |code| item_codes[code as usize]);
+            part.2.move_to(&mut weights, |weight| weight);
+            part.3.move_to(&mut times, |time| time);
             nan += part.4;
+        }
+        if affinity.half_life.is_some() {
+            let own = rows - counts.len();
+            let dated = weights[..own].par_iter_mut().zip(&times);
+            dated.for_each(|(weight, time)| *weight *= decay(affinity, as_of, *time));
         }
         Ok(Events { users, items, weights, times, counts, as_of, nan })
     }
@@ -204,19 +208,21 @@ impl Kernel {
         let mut part = self.part(&table.batch.schema())?;
         part.keys(&self.affinity, table)?;
         let on_nan = &mut Vec::new();
-        part.weights = table.numbers(&affinity_column(), OnNan::of(self.affinity.drop_nan, on_nan))?;
-        finite(&part.weights, &affinity_column())?;
-        part.times = table.times(&Name::quoted("LAST_AT"))?;
+        let weights = table.numbers(&affinity_column(), OnNan::of(self.affinity.drop_nan, on_nan))?;
+        finite(&weights, &affinity_column())?;
+        part.times.push(table.times(&Name::quoted("LAST_AT"))?);
         let events = table.numbers(&Name::quoted("EVENTS"), OnNan::Error)?;
         #[expect(clippy::cast_possible_truncation, reason = "counts of events")]
         let counts = events.iter().map(|count| *count as i64).collect();
-        Ok(Earlier { part, counts, made: table.times(&Name::quoted("AS_OF"))? })
+        Ok(Earlier { part, weights, counts, made: table.times(&Name::quoted("AS_OF"))? })
     }
 }
 
 /// The rows of an earlier result.
 struct Earlier {
+    /// Without its weights.
     part: Part,
+    weights: Vec<f64>,
     counts: Vec<i64>,
     /// The instants that their ages were counted from.
     made: Vec<i64>,
@@ -228,9 +234,4 @@ fn decay(affinity: &Affinity, as_of: i64, time: i64) -> f64 {
     let Some(half_life) = affinity.half_life else { return 1.0 };
     let age = i128::from(as_of) - i128::from(time);
     (-(age.max(0) as f64 / half_life as f64)).exp2()
-}
-
-/// Adds values at the end; the first ones are taken as they are.
-fn append<T>(all: &mut Vec<T>, mut more: Vec<T>) {
-    if all.is_empty() { *all = more } else { all.append(&mut more) }
 }

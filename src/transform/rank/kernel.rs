@@ -422,7 +422,8 @@ fn gather(
         let name = Name::quoted(field.name().clone());
         if !query::is_helper(&name) && made.iter().all(|other| other.name != name) {
             let values = values(listing, part, partitions, &name, column)?;
-            columns.push((field.as_ref().clone().with_nullable(true), values));
+            let field = field.as_ref().clone().with_nullable(true).with_data_type(values.data_type().clone());
+            columns.push((field, values));
         }
     }
     let float = |name: &Name, values: ArrayRef| (field(name, DataType::Float64), values);
@@ -462,8 +463,15 @@ fn values(
         Some(at) => Some(&partitions.distinct[at]),
         None => fallback.columns.iter().find(|(other, _)| other == name.as_str()).map(|(_, column)| column),
     };
-    let nothing = datafusion::arrow::array::new_null_array(column.data_type(), 1);
-    let cast_other = other.map(|other| cast(other, column.data_type())).transpose()?;
+    let wide = |other: &&ArrayRef| matches!(other.data_type(), DataType::Decimal128(..));
+    let data_type = match (column.data_type(), other.filter(wide)) {
+        // Held as integers, which the others are not.
+        (DataType::Int64, Some(other)) => other.data_type(),
+        (data_type, _) => data_type,
+    };
+    let column = &cast(column, data_type)?;
+    let nothing = datafusion::arrow::array::new_null_array(data_type, 1);
+    let cast_other = other.map(|other| cast(other, data_type)).transpose()?;
     let second = cast_other.as_ref().unwrap_or(&nothing);
     let place = |at: usize| match (part.fallen[at], of_partition, &cast_other) {
         (false, ..) => (0, part.rows[at] as usize),

@@ -7,16 +7,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, Axis, Slice};
 use rayon::prelude::*;
 
 use crate::transform::TransformError;
 
 use super::metric::{Best, Neighbour};
-use super::near::{LANES, Near, TILE, tile};
+use super::near::Near;
 use super::{Metric, Similarity};
 
-/// How many vectors are compared with as many others while they stay in the processor's cache.
-const BLOCK: usize = 64 * TILE;
+/// How many vectors are compared with as many others at once: their products stay in the processor's cache.
+const BLOCK: usize = 256;
 
 /// The vectors of all items, one after another; NULL ones are none.
 pub(super) struct Vectors {
@@ -114,23 +116,21 @@ impl Vectors {
 
     fn nearest_by_product(&self, similarity: &Similarity) -> Vec<Vec<Neighbour>> {
         let count = self.lengths.len();
-        let matrix = self.padded(similarity.metric == Metric::Cosine);
-        let width = self.width.next_multiple_of(LANES);
-        let row = |at: usize| &matrix[at * width..(at + 1) * width];
-        let rows = |at: usize| [row(at), row(at + 1), row(at + 2)];
+        let matrix = self.matrix(similarity.metric == Metric::Cosine);
+        let block = |at: usize| matrix.slice_axis(Axis(0), Slice::from(at * BLOCK..count.min((at + 1) * BLOCK)));
         let blocks = count.div_ceil(BLOCK);
         let pairs: Vec<(usize, usize)> = (0..blocks).flat_map(|a| (a..blocks).map(move |b| (a, b))).collect();
         let next = AtomicUsize::new(0);
         let margins = self.margins(similarity.metric);
         let work = |_| {
             let mut near = Near::new(similarity, &margins);
+            let mut products = Array2::zeros((BLOCK, BLOCK));
             while let Some((a, b)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                for mine in (a * BLOCK..count.min((a + 1) * BLOCK)).step_by(TILE) {
-                    let begin = if a == b { mine } else { b * BLOCK };
-                    for others in (begin..count.min((b + 1) * BLOCK)).step_by(TILE) {
-                        near.offer(mine, others, &tile(rows(mine), rows(others)));
-                    }
-                }
+                let (mine, others) = (block(*a), block(*b));
+                let mut products = products.slice_axis_mut(Axis(0), Slice::from(..mine.nrows()));
+                products.slice_axis_inplace(Axis(1), Slice::from(..others.nrows()));
+                general_mat_mul(1.0, &mine, &others.t(), 0.0, &mut products);
+                near.offer(a * BLOCK, b * BLOCK, products.view());
             }
             near
         };
@@ -144,23 +144,14 @@ impl Vectors {
         (0..count).into_par_iter().map(list).collect()
     }
 
-    /// The vectors as 32-bit floats, of length 1 where `unit`, and padded by zeros so that tiles and lanes are whole.
+    /// The vectors as 32-bit floats, of length 1 where `unit`.
     #[expect(clippy::cast_possible_truncation, reason = "products of these are estimates")]
-    fn padded(&self, unit: bool) -> Vec<f32> {
-        let width = self.width.next_multiple_of(LANES);
-        let mut padded = vec![0.0_f32; self.lengths.len().next_multiple_of(TILE) * width];
-        let rows = padded.par_chunks_mut(width.max(1)).zip(self.lengths.par_iter());
-        rows.enumerate().for_each(|(at, (row, length))| {
-            let factor = if unit && *length > 0.0 { 1.0 / length } else { 1.0 };
-            let range = at * self.width..(at + 1) * self.width;
-            match &self.numbers {
-                Numbers::Single(all) => {
-                    row.iter_mut().zip(&all[range]).for_each(|(to, x)| *to = (f64::from(*x) * factor) as f32);
-                }
-                Numbers::Double(all) => row.iter_mut().zip(&all[range]).for_each(|(to, x)| *to = (x * factor) as f32),
-            }
-        });
-        padded
+    fn matrix(&self, unit: bool) -> Array2<f32> {
+        let factor = |row: usize| if unit && self.lengths[row] > 0.0 { 1.0 / self.lengths[row] } else { 1.0 };
+        Array2::from_shape_fn((self.lengths.len(), self.width), |(row, at)| match &self.numbers {
+            Numbers::Single(all) => (f64::from(all[row * self.width + at]) * factor(row)) as f32,
+            Numbers::Double(all) => (all[row * self.width + at] * factor(row)) as f32,
+        })
     }
 
     /// How far from its score the product of a vector and any other may be: each of its `width` additions, and the

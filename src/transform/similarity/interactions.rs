@@ -7,7 +7,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, new_empty_array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::name::Name;
-use crate::transform::column::{OnNan, Table, finite, keyed_numbers, outcome};
+use crate::transform::column::{Chunks, OnNan, Table, finite, keyed_numbers, outcome};
 use crate::transform::keys::{Interner, merged};
 use crate::transform::{Context, Finished, Give, Kernel, TransformError};
 
@@ -30,9 +30,9 @@ pub(super) struct Interactions {
 struct Cells {
     user_ids: Interner,
     item_ids: Interner,
-    users: Vec<u32>,
-    items: Vec<u32>,
-    values: Vec<f64>,
+    users: Chunks<u32>,
+    items: Chunks<u32>,
+    values: Chunks<f64>,
     /// How many rows had NaN.
     nan: u64,
 }
@@ -87,15 +87,15 @@ impl Kernel for Interactions {
         let Some(cells) = cells.as_mut() else { return Ok(()) };
         let rows = batch.num_rows();
         let table = Table { batch };
-        cells.user_ids.push(&[table.column(&self.user)], rows, &mut cells.users)?;
-        cells.item_ids.push(&[table.column(self.item())], rows, &mut cells.items)?;
+        cells.users.push(cells.user_ids.codes(&[table.column(&self.user)], rows)?);
+        cells.items.push(cells.item_ids.codes(&[table.column(self.item())], rows)?);
         if let Some(value) = &self.value {
             let mut nan = Vec::new();
             let on_nan = OnNan::of(self.similarity.drop_nan, &mut nan);
             let keys = table.columns([&self.user, self.item()]);
             let values = keyed_numbers(&table.column(value), &keys, value, on_nan)?;
             finite(&values, value)?;
-            cells.values.extend(values);
+            cells.values.push(values);
             cells.nan += nan.iter().filter(|nan| **nan).count() as u64;
         }
         Ok(())
@@ -164,23 +164,18 @@ fn joined(all: Vec<Cells>) -> Result<(Joined, Vec<bool>, Vec<bool>, ArrayRef), T
     }
     let (user_codes, _, user_null) = merged(ids.0)?;
     let (item_codes, distinct, item_null) = merged(ids.1)?;
-    let mut joined = Joined { users: Vec::new(), items: Vec::new(), values: Vec::new() };
-    for ((mut users, mut items, mut values), (user_codes, item_codes)) in
-        cells.into_iter().zip(user_codes.iter().zip(&item_codes))
+    let rows = cells.iter().map(|(users, _, _)| users.len()).sum();
+    let valued = cells.iter().map(|(_, _, values)| values.len()).sum();
+    let mut joined =
+        Joined { users: Vec::with_capacity(rows), items: Vec::with_capacity(rows), values: Vec::with_capacity(valued) };
+    for ((users, items, values), (user_codes, item_codes)) in cells.into_iter().zip(user_codes.iter().zip(&item_codes))
     {
-        users.iter_mut().for_each(|code| *code = user_codes[*code as usize]);
-        items.iter_mut().for_each(|code| *code = item_codes[*code as usize]);
-        append(&mut joined.users, &mut users);
-        append(&mut joined.items, &mut items);
-        append(&mut joined.values, &mut values);
+        users.move_to(&mut joined.users, |code| user_codes[code as usize]);
+        items.move_to(&mut joined.items, |code| item_codes[code as usize]);
+        values.move_to(&mut joined.values, |value| value);
     }
     let distinct = distinct.into_iter().next().unwrap_or_else(|| new_empty_array(&DataType::Null));
     Ok((joined, user_null, item_null, distinct))
-}
-
-/// Adds values at the end; the first ones are taken as they are.
-fn append<T>(all: &mut Vec<T>, more: &mut Vec<T>) {
-    if all.is_empty() { std::mem::swap(all, more) } else { all.append(more) }
 }
 
 /// The matrix without users who have nothing: they are no part of N.

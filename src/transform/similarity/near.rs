@@ -1,34 +1,9 @@
-//! Which vectors may be among the nearest, by estimates of their products: tiles of products, and for each vector the
-//! others whose estimate comes near enough to the best ones.
+//! Which vectors may be among the nearest, by estimates of their products: for each vector the others whose estimate comes
+//! near enough to the best ones.
+
+use ndarray::ArrayView2;
 
 use super::Similarity;
-
-/// How many elements are multiplied side by side.
-pub(super) const LANES: usize = 4;
-
-/// Products are made of so many vectors with as many others: as many sums as the processor has registers for.
-pub(super) const TILE: usize = 3;
-
-/// The products of three vectors with three others.
-#[inline]
-pub(super) fn tile(mine: [&[f32]; TILE], others: [&[f32]; TILE]) -> [[f32; TILE]; TILE] {
-    let [a, b, c] = mine.map(|row| row.as_chunks::<LANES>().0);
-    let [x, y, z] = others.map(|row| row.as_chunks::<LANES>().0);
-    let count = a.len();
-    let (b, c, x, y, z) = (&b[..count], &c[..count], &x[..count], &y[..count], &z[..count]);
-    let mut sums = [[[0.0_f32; LANES]; TILE]; TILE];
-    for at in 0..count {
-        let (left, right) = ([a[at], b[at], c[at]], [x[at], y[at], z[at]]);
-        for i in 0..TILE {
-            for j in 0..TILE {
-                for lane in 0..LANES {
-                    sums[i][j][lane] += left[i][lane] * right[j][lane];
-                }
-            }
-        }
-    }
-    sums.map(|row| row.map(|[a, b, c, d]| (a + b) + (c + d)))
-}
 
 /// What one thread has found: for each vector the others that may be among its nearest.
 pub(super) struct Near<'a> {
@@ -59,19 +34,15 @@ impl<'a> Near<'a> {
         }
     }
 
-    /// Offers a tile of estimates; of pairs within it, those whose second one is further on.
-    #[inline]
-    pub(super) fn offer(&mut self, mine: usize, others: usize, tile: &[[f32; TILE]; TILE]) {
-        for (i, row) in tile.iter().enumerate() {
-            for (j, estimate) in row.iter().enumerate() {
-                let (a, b) = (mine + i, others + j);
-                if a < b && b < self.bounds.len() {
-                    if *estimate >= self.bounds[a] {
-                        self.put(a, b, *estimate);
-                    }
-                    if *estimate >= self.bounds[b] {
-                        self.put(b, a, *estimate);
-                    }
+    /// Offers the estimates of successive vectors with others; of pairs of vectors, those whose second one is further on.
+    pub(super) fn offer(&mut self, mine: usize, others: usize, estimates: ArrayView2<'_, f32>) {
+        for (a, row) in (mine..).zip(estimates.rows()) {
+            for (b, estimate) in (others..).zip(row).skip((a + 1).saturating_sub(others)) {
+                if *estimate >= self.bounds[a] {
+                    self.put(a, b, *estimate);
+                }
+                if *estimate >= self.bounds[b] {
+                    self.put(b, a, *estimate);
                 }
             }
         }
