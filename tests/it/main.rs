@@ -7,6 +7,7 @@ mod diff;
 mod emit;
 mod faults;
 mod flags;
+mod fuzz;
 mod incremental;
 mod jobs;
 mod kill;
