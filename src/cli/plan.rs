@@ -78,14 +78,14 @@ impl PlanArgs {
         let differences = if self.diff { differences(&plan, &choices, &ledger)? } else { Vec::new() };
         match self.format {
             Format::Text => {
-                let mut shown = text(&plan, &choices);
+                let mut shown = text(&loaded, &plan, &choices);
                 for (step, run, lines) in &differences {
                     shown.push_str(&format!("\n--- {step} in run {run}\n+++ {step} now\n{}", lines.join("\n")));
                     shown.push('\n');
                 }
                 print(&shown)?;
             }
-            Format::Json => print(&format!("{}\n", value(&plan, &choices, &differences)))?,
+            Format::Json => print(&format!("{}\n", value(&loaded, &plan, &choices, &differences)))?,
         }
         Ok(Outcome::Done)
     }
@@ -117,10 +117,16 @@ fn told(choice: &Choice) -> Option<(&'static str, String)> {
     }
 }
 
-/// The choices in the order of work, one line a step.
-pub(super) fn text(plan: &Plan, choices: &Choices) -> String {
+/// The choices in the order of work, one line a step; on a warehouse, which steps it does not compute itself.
+pub(super) fn text(loaded: &Loaded, plan: &Plan, choices: &Choices) -> String {
     let order = plan.step_order();
-    let shown = order.iter().filter_map(|at| Some((plan.steps[*at].id.to_string(), told(&choices.choices[*at])?)));
+    let shown = order.iter().filter_map(|at| {
+        let (step, (does, mut why)) = (&plan.steps[*at], told(&choices.choices[*at])?);
+        if does == "run" && loaded.local().is_err() && step.is_local() {
+            why.push_str("; computed on this machine");
+        }
+        Some((step.id.to_string(), (does, why)))
+    });
     let rows: Vec<_> = shown.collect();
     let width = rows.iter().map(|(step, _)| step.chars().count()).max().unwrap_or_default();
     let mut text = String::new();
@@ -149,7 +155,7 @@ fn intervals(intervals: &[Interval]) -> Vec<serde_json::Value> {
     intervals.iter().map(value).collect()
 }
 
-fn value(plan: &Plan, choices: &Choices, differences: &[Difference]) -> serde_json::Value {
+fn value(loaded: &Loaded, plan: &Plan, choices: &Choices, differences: &[Difference]) -> serde_json::Value {
     let order = plan.step_order();
     let steps = order.iter().filter_map(|at| {
         let (does, why) = told(&choices.choices[*at])?;
@@ -169,6 +175,7 @@ fn value(plan: &Plan, choices: &Choices, differences: &[Difference]) -> serde_js
             "action": does,
             "reason": why,
             "changed_inputs": inputs,
+            "on": if loaded.local().is_ok() || step.is_local() { "this machine" } else { "warehouse" },
             "publish": step.publish.as_ref().map(crate::name::TableName::lower),
             "columns": columns,
             "intervals": choices.batches.get(at).map(|batches| intervals(batches)),

@@ -220,7 +220,7 @@ impl Run {
             return Err(Outcome::Wrong(wrong));
         }
         if self.dry_run {
-            return super::print(&super::plan::text(&plan, &choices))
+            return super::print(&super::plan::text(loaded, &plan, &choices))
                 .map(|()| Ok(Outcome::Done))
                 .map_err(Outcome::from);
         }

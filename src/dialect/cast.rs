@@ -27,6 +27,8 @@ pub mod number;
 /// Dates, times and timestamps out of other types.
 mod moment;
 
+pub(in crate::dialect) use moment::is_of_snowflake;
+
 /// VECTOR out of ARRAY.
 mod vector;
 
@@ -164,14 +166,14 @@ pub fn exactly(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> 
 fn missed<T>(misfit: Misfit, message: impl FnOnce() -> String) -> Result<Option<T>> {
     match misfit {
         Misfit::Null => Ok(None),
-        Misfit::Error => Err(DataFusionError::Execution(message())),
+        Misfit::Error | Misfit::Nearest => Err(DataFusionError::Execution(message())),
     }
 }
 
 fn unreadable(misfit: Misfit) -> Unreadable {
     match misfit {
         Misfit::Null => Unreadable::Null,
-        Misfit::Error => Unreadable::Error,
+        Misfit::Error | Misfit::Nearest => Unreadable::Error,
     }
 }
 

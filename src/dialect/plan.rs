@@ -341,6 +341,13 @@ fn relation(plan: &LogicalPlan, headers: Vec<Name>, name: Option<TableName>) -> 
     Relation { name, columns: columns.collect() }
 }
 
+/// The function whose arguments DataFusion could not fit to its signature.
+fn misused(text: &str) -> Option<String> {
+    let at = text.find("user-defined coercion failed").or_else(|| text.find("oercion from "))?;
+    let quoted = |text: &str| text.split('\'').nth(1).map(|name| name.split('(').next().unwrap_or(name).to_lowercase());
+    quoted(text.get(..at)?).or_else(|| quoted(text.get(at..)?))
+}
+
 /// DataFusion's error in this project's words.
 fn explained(error: &DataFusionError) -> Diagnostic {
     let text = error.strip_backtrace();
@@ -354,6 +361,16 @@ fn explained(error: &DataFusionError) -> Diagnostic {
         "Schema error: ",
     ] {
         text = text.strip_prefix(prefix).unwrap_or(text);
+    }
+    if text.contains("(non-executable)") || text.contains("OuterReferenceColumn") {
+        let message = "a subquery that depends on its outer query cannot stand here in this form";
+        return Diagnostic::error("unsupported-sql", message).hint("give it an aggregate such as MAX, or write a join");
+    }
+    if let Some(name) = misused(text) {
+        return Diagnostic::error(
+            "sql-type",
+            format!("`{name}` does not take arguments of this number and these types"),
+        );
     }
     let first = text.lines().next().unwrap_or_default();
     let mut chars = first.chars();

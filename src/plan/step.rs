@@ -285,6 +285,17 @@ impl PlannedStep {
         })
     }
 
+    /// Whether it is computed on this machine whatever the target is: as its author says, or since it has no form in SQL.
+    /// It is known once the step is bound.
+    pub fn is_local(&self) -> bool {
+        self.local
+            || match &self.work {
+                Work::Transform(work) => work.sql.is_err(),
+                Work::Load(_) => true,
+                Work::Query(_) | Work::Broken => false,
+            }
+    }
+
     /// Its SQL, rendered.
     pub fn sql(&self) -> &str {
         &self.text

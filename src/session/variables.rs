@@ -173,10 +173,15 @@ fn literal(text: String, sql_type: SqlType) -> Expr {
         other => Expr::Cast {
             kind: ast::CastKind::Cast,
             expr: Box::new(Expr::value(Value::SingleQuotedString(text))),
-            data_type: ast::DataType::Custom(
-                ast::ObjectName::from(vec![ast::Ident::new(other.to_string())]),
-                Vec::new(),
-            ),
+            data_type: match other {
+                SqlType::Date => ast::DataType::Date,
+                SqlType::Time => ast::DataType::Time(None, ast::TimezoneInfo::None),
+                SqlType::Float => ast::DataType::Float(ast::ExactNumberInfo::None),
+                SqlType::Binary => ast::DataType::Binary(None),
+                other => {
+                    ast::DataType::Custom(ast::ObjectName::from(vec![ast::Ident::new(other.to_string())]), Vec::new())
+                }
+            },
             format: None,
             array: false,
         },

@@ -496,8 +496,9 @@ impl Form for Affinity {
     }
 
     fn footprint(&self) -> Footprint {
-        let time = if self.time.is_some() { 8 } else { 0 };
-        Footprint { holds_rows: false, per_row: 2 * 4 + 8 + time + 5 }
+        let event = 2 * 4 + 8 + if self.time.is_some() { 8 } else { 0 };
+        // Twice while the events of all threads are put together; then by user.
+        Footprint { holds_rows: false, per_row: 2 * event + 5 }
     }
 }
 

@@ -109,7 +109,8 @@ fn compiled(root: &Path) -> usize {
     let jobs: Vec<Job> = jobs.into_values().collect();
     let wanted: Vec<Name> = jobs.iter().map(|job| job.name.value.clone()).collect();
     let sources = Contracts::new();
-    let (resolved, more) = plan::resolve(&Scope { jobs: &jobs, sources: &sources, templates: &project.templates }, &wanted);
+    let (resolved, more) =
+        plan::resolve(&Scope { jobs: &jobs, sources: &sources, templates: &project.templates }, &wanted);
     problems.extend(more);
     let (_, more) = plan::check(resolved, &Dialect::new(SessionParameters::default()), &sources);
     problems.len() + more.len()
@@ -137,8 +138,30 @@ fn files_end_in_messages(seed: u64, files: &[(String, Vec<u8>)], pieces: &[&str]
 }
 
 const YAML: [&str; 24] = [
-    "&a ", "*a", "<<: *a", "- ", ": ", "\n  ", "\t", "{", "}", "[", "]", "|\n", ">-\n", "'", "\"", "# ", "!!binary ", "---\n",
-    "? ", "null", "1e999", "\u{feff}", "\u{0}", "é",
+    "&a ",
+    "*a",
+    "<<: *a",
+    "- ",
+    ": ",
+    "\n  ",
+    "\t",
+    "{",
+    "}",
+    "[",
+    "]",
+    "|\n",
+    ">-\n",
+    "'",
+    "\"",
+    "# ",
+    "!!binary ",
+    "---\n",
+    "? ",
+    "null",
+    "1e999",
+    "\u{feff}",
+    "\u{0}",
+    "é",
 ];
 
 #[test]
@@ -154,9 +177,33 @@ fn damaged_contracts_end_in_messages() {
 #[test]
 fn damaged_templates_end_in_messages() {
     let pieces = [
-        "{{", "}}", "{%", "%}", "{#", "#}", "{% for x in range(99999999) %}", "{% endfor %}", "{% include 'a.sql' %}",
-        "{% include '../../x' %}", "{{ vars }}", "{{ loop.index }}", "{% macro a(b) %}", "{% endmacro %}", " | raw", " | ident",
-        "{{ [1] * 9999999 }}", "{{ 'a' ~ 'b' }}", "{% set x = 1 %}", "{% raw %}", "'", "\"", "$$", "/*", "--", "\u{0}", "é",
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "{#",
+        "#}",
+        "{% for x in range(99999999) %}",
+        "{% endfor %}",
+        "{% include 'a.sql' %}",
+        "{% include '../../x' %}",
+        "{{ vars }}",
+        "{{ loop.index }}",
+        "{% macro a(b) %}",
+        "{% endmacro %}",
+        " | raw",
+        " | ident",
+        "{{ [1] * 9999999 }}",
+        "{{ 'a' ~ 'b' }}",
+        "{% set x = 1 %}",
+        "{% raw %}",
+        "'",
+        "\"",
+        "$$",
+        "/*",
+        "--",
+        "\u{0}",
+        "é",
     ];
     files_end_in_messages(13, &own("sql", "sql"), &pieces);
 }
@@ -179,16 +226,28 @@ fn commands_end(project: &Project, path: &str, damaged: &[u8], commands: &[&str]
     refused
 }
 
-const EVENTS: &str = "id,at,amount,name\n1,2026-11-01 10:00:00,1.50,one\n2,,,\"two, too\"\n3,2026-11-02 00:00:00,-7.25,\n";
+const EVENTS: &str =
+    "id,at,amount,name\n1,2026-11-01 10:00:00,1.50,one\n2,,,\"two, too\"\n3,2026-11-02 00:00:00,-7.25,\n";
 const COLUMNS: &str = "id: number, at: timestamp_ntz, amount: \"number(10, 2)\", name: varchar";
 
 #[test]
 fn damaged_csv_ends_in_messages() {
-    let project = Project::new().source("event", COLUMNS, EVENTS).job(
-        "copy",
-        "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n",
-    );
-    let pieces = ["\"", "\"\"", ",", "\n", "\r\n", "\r", "\u{feff}", "\u{0}", "1e999", "99999999999999999999999999999999999999999", "é"];
+    let project = Project::new()
+        .source("event", COLUMNS, EVENTS)
+        .job("copy", "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n");
+    let pieces = [
+        "\"",
+        "\"\"",
+        ",",
+        "\n",
+        "\r\n",
+        "\r",
+        "\u{feff}",
+        "\u{0}",
+        "1e999",
+        "99999999999999999999999999999999999999999",
+        "é",
+    ];
     let (mut dice, mut refused) = (Dice(15), 0);
     for _ in 0..rounds(10) {
         let damaged = dice.damaged(EVENTS.as_bytes(), &pieces);
@@ -199,16 +258,14 @@ fn damaged_csv_ends_in_messages() {
 
 #[test]
 fn damaged_parquet_ends_in_messages() {
-    let first = Project::new().source("event", COLUMNS, EVENTS).job(
-        "copy",
-        "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n",
-    );
+    let first = Project::new()
+        .source("event", COLUMNS, EVENTS)
+        .job("copy", "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n");
     assert_eq!(first.pipe("run copy").code, 0);
     let good = std::fs::read(first.path(".pipe/warehouse/out/copy/part-0000.parquet")).unwrap();
-    let project = Project::new().source("event", COLUMNS, EVENTS).job(
-        "copy",
-        "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n",
-    );
+    let project = Project::new()
+        .source("event", COLUMNS, EVENTS)
+        .job("copy", "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n");
     std::fs::remove_file(project.path("data/raw/event.csv")).unwrap();
     let (mut dice, mut refused) = (Dice(16), 0);
     for _ in 0..rounds(10) {
@@ -220,16 +277,16 @@ fn damaged_parquet_ends_in_messages() {
 
 #[test]
 fn damaged_history_ends_in_messages() {
-    let project = Project::new().source("event", COLUMNS, EVENTS).job(
-        "copy",
-        "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n",
-    );
+    let project = Project::new()
+        .source("event", COLUMNS, EVENTS)
+        .job("copy", "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n");
     assert_eq!(project.pipe("run copy").code, 0);
     let ledger = project.path(".pipe/ledger.db");
     let good = std::fs::read(&ledger).unwrap();
     let mut dice = Dice(17);
     for _ in 0..rounds(8) {
-        let damaged = dice.damaged(&good, &["SQLite format 3\u{0}", "\u{0}\u{0}\u{0}\u{0}", "\u{7f}\u{7f}\u{7f}\u{7f}"]);
+        let damaged =
+            dice.damaged(&good, &["SQLite format 3\u{0}", "\u{0}\u{0}\u{0}\u{0}", "\u{7f}\u{7f}\u{7f}\u{7f}"]);
         for aside in ["ledger.db-wal", "ledger.db-shm"] {
             let _ = std::fs::remove_file(project.path(".pipe").join(aside));
         }

@@ -269,6 +269,36 @@ fn a_view_reads_the_clock_of_its_reader() {
     assert_ne!(rows[0][1], json!("2026-11-02"));
 }
 
+const CHECKED: &str = "checks:
+  totals:
+    about: What each customer spent in a week
+    sql: select customer, sum(amount) as total from raw.orders where day >= current_date - 7 group by customer
+    expect: [{rows: {min: 1}}]
+    reconcile: {step: totals, key: customer, columns: {total: total}}
+";
+
+#[test]
+fn checks_and_their_reasons_come_from_the_warehouse() {
+    let Some(server) = snowflake() else { return };
+    let both = Both::new(orders().file("pipelines/shop.yaml", &format!("job: shop\n{CHECKED}steps:{SHOP}")), server);
+    both.fill();
+    both.run("run shop --target prod");
+    let checked = both.run("check --target prod");
+    assert!(checked.out.contains("totals") && checked.out.contains("ok"), "{}", checked.out);
+    let why = both.run("why shop totals --key customer=ann --target prod");
+    assert!(why.out.contains("11.25"), "{}", why.out);
+    // A wrong sum in the job is the job's fault.
+    let wrong = SHOP.replace("sum(amount) as total", "sum(amount) + iff(customer = 'ann', 1, 0) as total");
+    both.project.write("pipelines/shop.yaml", &format!("job: shop\n{CHECKED}steps:{wrong}"));
+    both.run("run shop --target prod");
+    let checked = both.pipe("check --target prod");
+    assert_eq!(checked.code, 1, "{}{}", checked.out, checked.err);
+    assert!(checked.out.contains("logic") && checked.out.contains("ann"), "{}", checked.out);
+    let left = json!({"sql": ["select table_name from information_schema.tables where table_schema = 'PIPE' order by 1"],
+                      "database": both.database});
+    assert_eq!(server.gate(&left)["rows"], json!([["LEDGER"], ["PUBLISHED"]]));
+}
+
 /// Jobs of this repository and what they publish. Left out are those that the stand-in cannot run: `replay` (no
 /// RATIO_TO_REPORT), `fact_audience` (no ASOF JOIN), and what needs more rows on their way than it makes sense to test here.
 const JOBS: [(&str, &[&str]); 4] = [

@@ -7,7 +7,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::{Between, Case, InList, InSubquery, Like, ScalarFunction, Sort};
 use datafusion::logical_expr::{
-    AggregateUDF, BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, WindowFunctionDefinition,
+    AggregateUDF, BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, WindowFrame, WindowFrameBound,
+    WindowFrameUnits, WindowFunctionDefinition,
 };
 
 use super::typed::data_type;
@@ -77,6 +78,7 @@ impl Mixed<'_> {
                 }
                 let order = std::mem::take(&mut call.params.order_by).into_iter();
                 call.params.order_by = order.map(|key| self.sort_key(key)).collect::<Result<_>>()?;
+                call.params.window_frame = self.framed(call.params.window_frame, &call.params.order_by)?;
                 Expr::WindowFunction(call)
             }
             other => return Ok(Transformed::no(other)),
@@ -146,6 +148,10 @@ impl Mixed<'_> {
 
     /// An expression as a value of a type; one that is of it already stays as it is.
     pub(super) fn cast_to(self, expr: Expr, kind: SqlType) -> Result<Expr> {
+        self.cast_or(expr, kind, Misfit::Error)
+    }
+
+    fn cast_or(self, expr: Expr, kind: SqlType, misfit: Misfit) -> Result<Expr> {
         let data_type = data_type(&expr, self.schema)?;
         if data_type == kind.arrow(self.zone) {
             return Ok(expr);
@@ -155,7 +161,7 @@ impl Mixed<'_> {
         {
             return refuse(from, kind);
         }
-        Ok(cast_expr(expr, Target::from(kind), Misfit::Error, self.zone))
+        Ok(cast_expr(expr, Target::from(kind), misfit, self.zone))
     }
 
     fn cast(self, Cast { expr, field }: Cast) -> Result<Transformed<Expr>> {
@@ -245,7 +251,12 @@ impl Mixed<'_> {
         if whole(x) && whole(y) && a == DataType::Int64 && b == DataType::Int64 {
             return Ok((left, right));
         }
-        Ok((self.cast_to(left, kind)?, self.cast_to(right, kind)?))
+        let misfit = match kind {
+            // Every timestamp that there is here comes before the last one of a day that is later, such as 9999-12-31.
+            SqlType::TimestampNtz | SqlType::TimestampLtz | SqlType::TimestampTz => Misfit::Nearest,
+            _ => Misfit::Error,
+        };
+        Ok((self.cast_or(left, kind, misfit)?, self.cast_or(right, kind, misfit)?))
     }
 
     /// What VARIANT, OBJECT and ARRAY values are compared and ordered by.
@@ -260,6 +271,34 @@ impl Mixed<'_> {
     pub(super) fn sort_key(self, key: Sort) -> Result<Sort> {
         let semi_structured = self.sql_type(&key.expr).is_ok_and(SqlType::is_semi_structured);
         Ok(if semi_structured { Sort { expr: self.key(key.expr)?, ..key } } else { key })
+    }
+
+    /// A frame from one end of the rows or the current row to another is the same by rank and by value; by value DataFusion
+    /// has it for some types only.
+    fn framed(self, frame: WindowFrame, order: &[Sort]) -> Result<WindowFrame> {
+        let Some(first) = order.first().filter(|_| frame.units == WindowFrameUnits::Range) else { return Ok(frame) };
+        let key = data_type(&first.expr, self.schema)?;
+        if key.is_numeric()
+            || key.is_string()
+            || key.is_null()
+            || matches!(key, DataType::Boolean | DataType::Date32 | DataType::Timestamp(..))
+        {
+            return Ok(frame);
+        }
+        let by_rank = |bound: &WindowFrameBound| match bound {
+            WindowFrameBound::CurrentRow => Some(WindowFrameBound::CurrentRow),
+            WindowFrameBound::Preceding(far) if far.is_null() => {
+                Some(WindowFrameBound::Preceding(ScalarValue::UInt64(None)))
+            }
+            WindowFrameBound::Following(far) if far.is_null() => {
+                Some(WindowFrameBound::Following(ScalarValue::UInt64(None)))
+            }
+            _ => None,
+        };
+        match (by_rank(&frame.start_bound), by_rank(&frame.end_bound)) {
+            (Some(start), Some(end)) => Ok(WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end)),
+            _ => plan_err!("a RANGE frame with a distance needs numbers, dates or timestamps to order by"),
+        }
     }
 
     fn like(self, like: Like) -> Result<Expr> {

@@ -12,7 +12,7 @@ use super::{Target, missed, number};
 use crate::dialect::format::Model;
 use crate::dialect::format::civil::{Moment, SECOND};
 use crate::dialect::format::column::{
-    Misfit, Moments, dates, instant, text_column, times, timestamps_ltz, timestamps_ntz, timestamps_tz, tz_array,
+    Misfit, Moments, at, dates, text_column, times, timestamps_ltz, timestamps_ntz, timestamps_tz, tz_array,
 };
 use crate::dialect::format::zone::{offset_at, zone};
 use crate::dialect::session::SessionParameters;
@@ -30,7 +30,7 @@ pub(super) fn to_moments(
         SqlType::Varchar(_) | SqlType::Variant => read(array, target.sql_type, session, misfit)?,
         SqlType::Number { .. } | SqlType::Float => epoch(array, target.sql_type, session, misfit)?,
         from if from == target.sql_type => Arc::clone(array),
-        _ => moved(array, target.sql_type, session)?,
+        _ => moved(array, target.sql_type, session, misfit)?,
     };
     if target.fraction >= 9 { Ok(cast) } else { cut(&cast, target.fraction) }
 }
@@ -67,10 +67,16 @@ fn epoch(array: &ArrayRef, to: SqlType, session: &SessionParameters, misfit: Mis
     let one = |(row, nanos): (usize, Option<i128>)| match nanos.and_then(|nanos| i64::try_from(nanos).ok()) {
         Some(nanos) => Ok(Some((nanos, (offset_at(zone, nanos) / 60) as i32))),
         None if array.is_null(row) => Ok(None),
-        None => missed(misfit, || "the timestamp is outside of the years 1677 to 2262".to_owned()),
+        None if nanos.is_some_and(is_of_snowflake) => exec_err!("the timestamp is outside of the years 1677 to 2262"),
+        None => missed(misfit, || "the number is no timestamp".to_owned()),
     };
     let values: Vec<Option<(i64, i32)>> = fixed.into_iter().enumerate().map(one).collect::<Result<_>>()?;
     instants(values, to, session)
+}
+
+/// Whether nanoseconds since 1970 are an instant of the years 1 to 9999, which Snowflake has.
+pub(in crate::dialect) fn is_of_snowflake(nanos: i128) -> bool {
+    (-62_135_596_800..253_402_300_800).contains(&nanos.div_euclid(i128::from(SECOND)))
 }
 
 fn instants(values: Vec<Option<(i64, i32)>>, to: SqlType, session: &SessionParameters) -> Result<ArrayRef> {
@@ -82,7 +88,7 @@ fn instants(values: Vec<Option<(i64, i32)>>, to: SqlType, session: &SessionParam
 }
 
 /// Dates and times as other dates and times: what the wall clock shows is kept, or the instant where both have one.
-fn moved(array: &ArrayRef, to: SqlType, session: &SessionParameters) -> Result<ArrayRef> {
+fn moved(array: &ArrayRef, to: SqlType, session: &SessionParameters, misfit: Misfit) -> Result<ArrayRef> {
     let moments = Moments::of(array, &session.timezone)?;
     let rows = 0..array.len();
     let out_of_range = || exec_datafusion_err!("the timestamp is outside of the years 1677 to 2262");
@@ -96,12 +102,13 @@ fn moved(array: &ArrayRef, to: SqlType, session: &SessionParameters) -> Result<A
             Arc::new(rows.map(nanos).collect::<Time64NanosecondArray>())
         }
         SqlType::TimestampNtz => {
-            let wall = |row| moments.get(row).map(|m| m.wall_nanos().ok_or_else(out_of_range)).transpose();
+            let nanos = |m: Moment| m.wall_nanos().or_else(|| misfit.nearest(&m)).ok_or_else(out_of_range);
+            let wall = |row| moments.get(row).map(nanos).transpose();
             Arc::new(rows.map(wall).collect::<Result<TimestampNanosecondArray>>()?)
         }
         SqlType::TimestampLtz | SqlType::TimestampTz => {
             let zone = zone(&session.timezone).map_err(DataFusionError::Execution)?;
-            let one = |row| moments.get(row).map(|m| instant(m, zone).ok_or_else(out_of_range)).transpose();
+            let one = |row| moments.get(row).map(|m| at(m, zone, misfit).ok_or_else(out_of_range)).transpose();
             instants(rows.map(one).collect::<Result<_>>()?, to, session)?
         }
         other => return exec_err!("{other} is not a date or time"),

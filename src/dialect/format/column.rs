@@ -32,11 +32,21 @@ pub enum Misfit {
     Error,
     /// The row is NULL, as TRY_ functions have it.
     Null,
+    /// The statement fails, but a time that Snowflake has and this engine does not is the first or last that it has: for
+    /// comparisons, which come out right by it.
+    Nearest,
+}
+
+impl Misfit {
+    /// The instant of a moment that is outside of the years 1677 to 2262, where that serves.
+    pub fn nearest(self, moment: &Moment) -> Option<i64> {
+        (self == Self::Nearest).then_some(if moment.days < 0 { i64::MIN + 1 } else { i64::MAX })
+    }
 }
 
 fn settled<T>(value: Option<T>, misfit: Misfit, error: impl FnOnce() -> String) -> Result<Option<T>> {
     match value {
-        None if misfit == Misfit::Error => exec_err!("{}", error()),
+        None if misfit != Misfit::Null => exec_err!("{}", error()),
         value => Ok(value),
     }
 }
@@ -73,14 +83,19 @@ fn moments<T>(
         let read = read_timestamp(text, model);
         let moment = settled(read, misfit, || unrecognised("timestamp", text, model))?;
         let Some(moment) = moment else { return Ok(None) };
-        settled(value(moment), misfit, || format!("timestamp '{text}' is outside of the years 1677 to 2262"))
+        // Snowflake has it, so that it is an error for TRY_ functions too.
+        match value(moment) {
+            None => exec_err!("timestamp '{text}' is outside of the years 1677 to 2262"),
+            value => Ok(value),
+        }
     };
     texts.iter().map(|text| text.map_or(Ok(None), one)).collect()
 }
 
 /// TIMESTAMP_NTZ out of text: the wall clock, whatever offset is behind it.
 pub fn timestamps_ntz(texts: &StringArray, model: &Model, misfit: Misfit) -> Result<TimestampNanosecondArray> {
-    Ok(moments(texts, model, misfit, Moment::wall_nanos)?.into())
+    let value = |moment: Moment| moment.wall_nanos().or_else(|| misfit.nearest(&moment));
+    Ok(moments(texts, model, misfit, value)?.into())
 }
 
 /// The instant and offset of a moment; one without an offset is local to the session's zone.
@@ -95,6 +110,12 @@ pub fn instant(moment: Moment, session_zone: Tz) -> Option<(i64, i32)> {
     }
 }
 
+/// The same; the nearest there is, where that serves.
+pub fn at(moment: Moment, session_zone: Tz, misfit: Misfit) -> Option<(i64, i32)> {
+    let far = misfit.nearest(&moment).map(|utc| (utc, 0));
+    instant(moment, session_zone).or(far)
+}
+
 /// TIMESTAMP_LTZ out of text, read in the session's zone where it names no offset.
 pub fn timestamps_ltz(
     texts: &StringArray,
@@ -103,14 +124,14 @@ pub fn timestamps_ltz(
     zone_name: &str,
 ) -> Result<TimestampNanosecondArray> {
     let session_zone = zone(zone_name).map_err(DataFusionError::Execution)?;
-    let values = moments(texts, model, misfit, |moment| instant(moment, session_zone).map(|(utc, _)| utc))?;
+    let values = moments(texts, model, misfit, |moment| at(moment, session_zone, misfit).map(|(utc, _)| utc))?;
     Ok(TimestampNanosecondArray::from(values).with_timezone(zone_name))
 }
 
 /// TIMESTAMP_TZ out of text, with the offset it names or else the session's.
 pub fn timestamps_tz(texts: &StringArray, model: &Model, misfit: Misfit, zone_name: &str) -> Result<StructArray> {
     let session_zone = zone(zone_name).map_err(DataFusionError::Execution)?;
-    tz_array(moments(texts, model, misfit, |moment| instant(moment, session_zone))?)
+    tz_array(moments(texts, model, misfit, |moment| at(moment, session_zone, misfit))?)
 }
 
 /// A TIMESTAMP_TZ column of instants with their offsets in minutes.

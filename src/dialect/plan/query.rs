@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
@@ -331,7 +332,14 @@ impl<'a> Binder<'a> {
         for row in &values.rows {
             let cells: Vec<Bound<Expr>> = row.content.iter().map(|cell| self.expr(cell, &scope)).collect();
             match cells.into_iter().collect::<Bound<Vec<Expr>>>() {
-                Ok(cells) => rows.push(cells),
+                Ok(cells) => {
+                    for (_, cell) in cells.iter().zip(&row.content).filter(|(cell, _)| has_subquery(cell)) {
+                        let span = self.place(cell);
+                        self.report(Diagnostic::error("unsupported-sql", "a subquery cannot stand in VALUES").at(span));
+                        failed = true;
+                    }
+                    rows.push(cells);
+                }
                 Err(Reported) => failed = true,
             }
         }
@@ -526,6 +534,11 @@ fn same_types(
         Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?))
     };
     Ok((typed(left)?, typed(right)?))
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    let is_one = |expr: &Expr| Ok(matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)));
+    expr.exists(is_one).unwrap_or(true)
 }
 
 /// Whether a query compares its rows with each other and so gives them in no order.

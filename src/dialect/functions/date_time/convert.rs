@@ -10,6 +10,7 @@ use super::super::Function;
 use super::super::scalar::{Call, Column, Shape, decimal_argument, exact};
 use super::FAMILY;
 use super::value::{Dates, Results, dated};
+use crate::dialect::cast::is_of_snowflake;
 use crate::dialect::format::column::{
     Misfit, dates, text_column, times, timestamps_ltz, timestamps_ntz, timestamps_tz,
 };
@@ -155,7 +156,7 @@ fn epoch(call: &Call<'_>, misfit: Misfit) -> Result<ArrayRef> {
         let factor = 10_i128.checked_pow(power.unsigned_abs() as u32).unwrap_or(i128::MAX);
         let nanos = if power < 0 { Some(number.div_euclid(factor)) } else { number.checked_mul(factor) };
         match nanos.and_then(|nanos| i64::try_from(nanos).ok()) {
-            None if misfit == Misfit::Null => results.push_null(),
+            None if misfit == Misfit::Null && !nanos.is_some_and(is_of_snowflake) => results.push_null(),
             None => return call.fail("the timestamp is outside of the years 1677 to 2262"),
             Some(nanos) if results.kind() == SqlType::TimestampNtz => {
                 results.push(Moment::of_nanos(nanos))?;
