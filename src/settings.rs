@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeZone, Utc};
 use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostic, has_errors};
@@ -234,7 +234,7 @@ impl Settings {
         let named = flags.project_dir.clone().or_else(|| environment.get("PIPE_PROJECT_DIR").map(PathBuf::from));
         let problem = match named {
             Some(folder) if folder.join(project::SETTINGS_FILE).is_file() => {
-                return std::path::absolute(&folder).map_err(|error| vec![no_project(&error.to_string())]);
+                return std::fs::canonicalize(&folder).map_err(|error| vec![no_project(&error.to_string())]);
             }
             Some(folder) => no_project(&format!("`{}` has no `pipe.yaml`", folder.display())),
             None => match project::find(".".as_ref()) {
@@ -427,6 +427,15 @@ impl Moment {
 
 /// Reads `2026-11-01`, `2026-11-01T10:00:00`, or the same with an offset.
 pub fn instant(text: &str) -> Result<Moment, String> {
+    let moment = read_instant(text)?;
+    let year = match moment {
+        Moment::Local(local) => local.year(),
+        Moment::Exact(instant) => instant.year(),
+    };
+    if (1970..2262).contains(&year) { Ok(moment) } else { Err("the clock stands in the years 1970 to 2261".to_owned()) }
+}
+
+fn read_instant(text: &str) -> Result<Moment, String> {
     if let Ok(date) = text.parse::<NaiveDate>() {
         return Ok(Moment::Local(date.and_time(chrono::NaiveTime::MIN)));
     }

@@ -200,12 +200,14 @@ pub struct Location {
     pub delimiter: u8,
     /// Whether the first line of a CSV file names the columns.
     pub header: bool,
+    /// The names of the columns in the contract's order, by which a file without a header is read.
+    pub order: Vec<String>,
 }
 
 impl Location {
     /// Files of a format, CSV with commas and a header.
     pub fn new(path: impl Into<String>, format: Format) -> Self {
-        Self { path: path.into(), format, delimiter: b',', header: true }
+        Self { path: path.into(), format, delimiter: b',', header: true, order: Vec::new() }
     }
 
     /// Whether it is in an object store and not on this machine's disks.

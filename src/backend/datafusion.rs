@@ -106,7 +106,9 @@ impl LocalTables {
         let mut versions = HashMap::new();
         for name in tables {
             if let Some(table) = snapshot.table(name) {
-                versions.insert(name.clone(), table.version().to_string());
+                // What was made of it before is not what is there now.
+                let damage = if table.is_whole() { "" } else { " damaged" };
+                versions.insert(name.clone(), format!("{}{damage}", table.version()));
             } else if let Some(source) = self.sources.get(name) {
                 let files = source.files(name)?;
                 let mark = self.stores.marks().of(&files)?;

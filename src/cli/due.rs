@@ -16,7 +16,7 @@ use crate::settings::{Flags, Moment, instant};
 #[command(after_help = "Examples:
   pipe due --since 1h
   pipe due --since 2026-11-01T04:00:00 --until 2026-11-02T04:00:00 --format json
-  pipe run $(pipe due --since 1h --format names)
+  pipe due --since 1h --format names | xargs -r pipe run
 
 A schedule is read in the project's time zone. A job is listed once however often its time has come.")]
 pub(super) struct Due {

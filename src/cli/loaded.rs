@@ -208,6 +208,7 @@ impl Loaded {
         let mut problems = self.problems(wanted);
         problems.extend(more);
         problems.extend(self.unknown_connections(&resolved.plan));
+        problems.extend(shared_folders(&resolved.plan));
         problems.extend(self.growing_elsewhere(&resolved.plan));
         (resolved, problems)
     }
@@ -295,6 +296,25 @@ impl Loaded {
             Outcome::Wrong(vec![problem.did_you_mean(nearest(&named.to_lowercase(), &names))])
         })
     }
+}
+
+/// Exports that write to one folder, of which each would remove the files of the others.
+fn shared_folders(plan: &Plan) -> Vec<Diagnostic> {
+    let mut known: Vec<(&str, &StepId)> = Vec::new();
+    let mut problems = Vec::new();
+    for step in &plan.steps {
+        let Some(Destination::Files(files)) = step.export.as_ref().map(|export| &export.to) else { continue };
+        let folder = files.path.value.trim_end_matches('/');
+        match known.iter().find(|(other, _)| *other == folder) {
+            Some((_, other)) => {
+                let message = format!("`{}` and `{other}` export to one folder, `{folder}/`", step.id);
+                let problem = Diagnostic::error("published-twice", message).at(files.path.span.clone());
+                problems.push(problem.hint("each export owns its folder: give them different ones"));
+            }
+            None => known.push((folder, &step.id)),
+        }
+    }
+    problems
 }
 
 /// Milliseconds since an instant, for the log.

@@ -26,6 +26,7 @@ use crate::plan::{Origin, Plan};
 use crate::report::{Reporter, Style, log, reporter};
 use crate::run::{self, Decision, Event, Run as Execution, RunResults, keeps, run_id};
 use crate::settings::{Flags, Moment, instant};
+use crate::source::Location;
 use crate::transfer::{Connections, Transfers};
 
 /// Taking up an earlier run.
@@ -342,8 +343,10 @@ fn execute(work: Work, ledger: &mut Ledger, reporter: &mut dyn Reporter) -> Resu
         cancel: cancel.clone(),
         tell: &mut tell,
     };
-    super::block_on(async {
-        tokio::spawn(async move {
+    // It waits for signals by itself: the threads of the run may all be busy.
+    let signals = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        signals.block_on(async {
             while tokio::signal::ctrl_c().await.is_ok() {
                 if cancel.is_cancelled() {
                     std::process::exit(i32::from(super::exit::INTERRUPTED));
@@ -351,9 +354,8 @@ fn execute(work: Work, ledger: &mut Ledger, reporter: &mut dyn Reporter) -> Resu
                 cancel.cancel();
             }
         });
-        execution.execute().await
-    })?
-    .map_err(broken)
+    });
+    super::block_on(execution.execute())?.map_err(broken)
 }
 
 pub(super) fn broken(error: LedgerError) -> Outcome {
@@ -368,10 +370,10 @@ pub(super) fn failed(error: BackendError) -> Outcome {
 pub(super) fn sources(loaded: &Loaded) -> HashMap<TableName, Source> {
     let Ok(local) = loaded.local() else { return HashMap::new() };
     let source = |(name, columns): (&TableName, &Vec<crate::dialect::Column>)| {
-        let location = local
-            .location(name)
-            .unwrap_or_else(|| crate::source::Location::new(local.expected(name), crate::source::Format::Csv));
-        (name.clone(), Source { columns: columns.clone(), location })
+        let location =
+            local.location(name).unwrap_or_else(|| Location::new(local.expected(name), crate::source::Format::Csv));
+        let order = columns.iter().map(|column| column.name.as_str().to_owned()).collect();
+        (name.clone(), Source { columns: columns.clone(), location: Location { order, ..location } })
     };
     loaded.contracts.iter().map(source).collect()
 }

@@ -109,7 +109,7 @@ fn one(
     }
     if let Some(written) = &step.publish_template {
         match templates.fill(written, &all).map(|text| (TableName::parse(&text), text)) {
-            Ok((Some(name), _)) if name.schema.is_some() => {
+            Ok((Some(name), _)) if name.schema.is_some() && name.database.is_none() => {
                 one.publish = Some(Spanned::new(name, written.span.clone()))
             }
             Ok((_, text)) => {

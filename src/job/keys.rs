@@ -37,7 +37,10 @@ pub static TYPE: Form = Form {
 static PUBLISH: Form = Form {
     noun: "a table name with its schema",
     example: "ml.this_week_recommendations",
-    accepts: |text| text.contains("{{") || TableName::parse(text).is_some_and(|name| name.schema.is_some()),
+    accepts: |text| {
+        text.contains("{{")
+            || TableName::parse(text).is_some_and(|name| name.schema.is_some() && name.database.is_none())
+    },
     pattern: "^[^.]+\\.[^.]+(\\.[^.]+)?$",
 };
 

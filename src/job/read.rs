@@ -350,7 +350,7 @@ fn publish(node: &Node) -> (Option<Spanned<TableName>>, Option<Spanned<String>>)
     if written.value.contains("{{") {
         return (None, Some(written));
     }
-    let name = TableName::parse(&written.value).filter(|name| name.schema.is_some());
+    let name = TableName::parse(&written.value).filter(|name| name.schema.is_some() && name.database.is_none());
     (name.map(|name| Spanned::new(name, written.span)), None)
 }
 

@@ -131,7 +131,7 @@ fn local(root: &Path, name: &str, node: &Node, problems: &mut Vec<Diagnostic>) -
         }
     }
     Local {
-        state: root.join(state),
+        state: place::straight(&root.join(state)),
         sources: sources.and_then(|n| Some(Spanned::new(place::absolute(root, n.text()?), n.span.clone()))),
         tables,
     }
@@ -159,7 +159,7 @@ fn location(root: &Path, node: &Node, problems: &mut Vec<Diagnostic>) -> Option<
         return None;
     };
     let header = node.get("header").and_then(Node::boolean).unwrap_or(true);
-    Some(Location { path: place::absolute(root, path), format, delimiter, header })
+    Some(Location { path: place::absolute(root, path), format, delimiter, header, order: Vec::new() })
 }
 
 /// The databases under `connections`.

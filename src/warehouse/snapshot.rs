@@ -179,6 +179,13 @@ impl StoredTable {
         self.object.clone()
     }
 
+    /// Whether its files are there and as long as they were written.
+    pub fn is_whole(&self) -> bool {
+        let is_there =
+            |(path, file): &(PathBuf, DataFile)| std::fs::metadata(path).is_ok_and(|m| m.len() == file.bytes);
+        self.data_files().iter().all(is_there)
+    }
+
     pub(super) fn data_files(&self) -> Vec<(PathBuf, DataFile)> {
         self.object.files.iter().map(|file| (self.path.join(&file.name), file.clone())).collect()
     }

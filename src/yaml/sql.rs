@@ -45,9 +45,7 @@ pub fn file(path: &str, files: &Files) -> Result<Derived, Diagnostic> {
 /// Whether a text names a file rather than being SQL.
 pub fn is_path(text: &str) -> bool {
     let text = text.trim();
-    text.len() > 4
-        && text[text.len().saturating_sub(4)..].eq_ignore_ascii_case(".sql")
-        && !text.contains(char::is_whitespace)
+    text.len() > 4 && text.to_ascii_lowercase().ends_with(".sql") && !text.contains(char::is_whitespace)
 }
 
 /// A text of the file itself, each line of it mapped to where it is written.
@@ -74,6 +72,14 @@ pub fn inline(node: &Node, text: &str) -> Derived {
 mod tests {
     use super::*;
     use crate::yaml;
+
+    #[test]
+    fn a_path_is_a_word_that_ends_in_sql() {
+        assert!(is_path("shared/Café.SQL"));
+        for text in ["select 'Cinéma'", "é.sql x", "select 'Zoé' || 'féva'", ".sql", "ésql"] {
+            assert!(!is_path(text), "{text}");
+        }
+    }
 
     #[test]
     fn places_in_inline_sql_lead_back_to_the_yaml_file() {

@@ -267,7 +267,9 @@ fn csv_places(location: &Location, path: &Path, columns: &[Column]) -> Result<(u
     if location.header {
         return Ok((header.len(), places(path, &header, columns)?));
     }
-    Err(BackendError::author(format!("`{}` has no header line, which reading by column names needs", shown(path))))
+    let mut names = location.order.clone();
+    names.resize(header.len(), String::new());
+    Ok((header.len(), places(path, &names, columns)?))
 }
 
 fn csv(location: &Location, path: &Path, columns: &[Column]) -> Result<Texts, BackendError> {
