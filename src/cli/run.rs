@@ -343,19 +343,30 @@ fn execute(work: Work, ledger: &mut Ledger, reporter: &mut dyn Reporter) -> Resu
         cancel: cancel.clone(),
         tell: &mut tell,
     };
-    // It waits for signals by itself: the threads of the run may all be busy.
-    let signals = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::spawn(move || {
-        signals.block_on(async {
-            while tokio::signal::ctrl_c().await.is_ok() {
-                if cancel.is_cancelled() {
-                    std::process::exit(i32::from(super::exit::INTERRUPTED));
-                }
+    leave_at_second_interrupt()?;
+    super::block_on(async {
+        // A task of the run, so that those whom it wakes come before those who are busy.
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
                 cancel.cancel();
             }
         });
+        execution.execute().await
+    })?
+    .map_err(broken)
+}
+
+/// Ends the program when it is interrupted again. It waits on a thread of its own: those of a run may all be busy.
+fn leave_at_second_interrupt() -> std::io::Result<()> {
+    let signals = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        signals.block_on(async {
+            if tokio::signal::ctrl_c().await.is_ok() && tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(i32::from(super::exit::INTERRUPTED));
+            }
+        });
     });
-    super::block_on(execution.execute())?.map_err(broken)
+    Ok(())
 }
 
 pub(super) fn broken(error: LedgerError) -> Outcome {

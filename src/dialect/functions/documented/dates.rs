@@ -141,7 +141,7 @@ fn converting() {
         ("TO_TIMESTAMP(1262304000456, 3)", "2010-01-01 00:00:00.456"),
         ("TO_TIMESTAMP_NTZ(TO_DATE('2024-01-01'))", "2024-01-01 00:00:00.000"),
         ("TO_TIME('11.15.00', 'HH24.MI.SS')", "11:15:00"),
-        ("TRY_TO_TIMESTAMP('2300-01-01')", "NULL"),
+        ("TRY_TO_TIMESTAMP('2300-13-01')", "NULL"),
         (
             "CONVERT_TIMEZONE('America/Los_Angeles', 'America/New_York', TO_TIMESTAMP_NTZ('2024-01-01 14:00:00'))",
             "2024-01-01 17:00:00.000",
