@@ -118,7 +118,7 @@ impl Mixed<'_> {
     fn trunc(self, mut call: ScalarFunction) -> Result<Transformed<Expr>> {
         let dated = match call.args.first() {
             Some(first) => matches!(
-                SqlType::of(&data_type(&first, self.schema)?),
+                SqlType::of(&data_type(first, self.schema)?),
                 Some(SqlType::Date | SqlType::TimestampNtz | SqlType::TimestampLtz | SqlType::TimestampTz)
             ),
             None => false,
@@ -139,7 +139,7 @@ impl Mixed<'_> {
             let precision = value.unsigned_abs().checked_ilog10().unwrap_or(0) as u8 + 1;
             return Ok(SqlType::Number { precision, scale: 0 });
         }
-        let data_type = data_type(&expr, self.schema)?;
+        let data_type = data_type(expr, self.schema)?;
         match SqlType::of(&data_type) {
             Some(kind) => Ok(kind),
             None => plan_err!("a value of type {data_type} cannot stand here"),
@@ -324,7 +324,7 @@ impl Mixed<'_> {
         let own = data_type(&expr, self.schema)?;
         let mut alike = !matches!(own, DataType::Struct(_));
         for item in &list {
-            let other = data_type(&item, self.schema)?;
+            let other = data_type(item, self.schema)?;
             alike &= other == own || other.is_null();
         }
         if alike {
