@@ -68,7 +68,7 @@ def edit(folder, dice, undo):
 
 def run(pipe, folder):
     """The run's cost, and the jobs whose steps all ended well."""
-    result = measure([pipe, "run", "--all", "--format", "json"], cwd=folder)
+    result = measure([pipe, "run", "--all", "--forward-only", "--format", "json"], cwd=folder)
     events = [json.loads(line) for line in result["out"].splitlines() if line.startswith("{")]
     finished = [event for event in events if event.get("event") == "step_finished"]
     well = [event for event in finished if event["status"] == "success" or event.get("reason") == "unchanged"]
