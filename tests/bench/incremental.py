@@ -26,7 +26,7 @@ def project(folder: pathlib.Path, days: int) -> None:
     shutil.copytree(ROOT / "samples", folder / "samples")
     (folder / "samples/dw/fact_watch.csv").unlink()
     job = folder / "pipelines/fact_audience.yaml"
-    since = duckdb.sql(f"select (date '2026-11-02' - {days})::date").fetchone()[0]
+    since = duckdb.sql(f"select (date '2026-11-02' - {days})::date").fetchall()[0][0]
     job.write_text(job.read_text().replace("since: 2026-10-20", f"since: {since}"))
     (folder / "pipe.yaml").write_text(
         "default_target: local\ntargets:\n  local:\n    backend: datafusion\n    sources: samples/\n"
