@@ -187,8 +187,8 @@ impl<'a, 's> Resolver<'a, 's> {
                 match self.fill(job, step).load(load) {
                     Ok(filled) => {
                         planned.text = format!("load: {}", load.span.text());
-                        let written = format!("{}\nmax_bad {:?}", planned.text, filled.max_bad);
-                        planned.outside = described(&written, filled.files.iter().map(|file| &file.value));
+                        let written = &format!("{}\nmax_bad {:?}", planned.text, filled.max_bad);
+                        planned.outside = described(written, filled.files.iter().map(|file| &file.value));
                         planned.work = Work::Load(Arc::new(filled));
                     }
                     Err(problems) => self.problems.extend(problems),

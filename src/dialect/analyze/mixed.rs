@@ -77,7 +77,7 @@ impl Mixed<'_> {
                     call.params.args = args;
                 }
                 let order = std::mem::take(&mut call.params.order_by).into_iter();
-                call.params.order_by = order.map(|key| self.sort_key(key)).collect::<Result<_>>()?;
+                call.params.order_by = order.map(|key| self.peer_key(key)).collect::<Result<_>>()?;
                 call.params.window_frame = self.framed(call.params.window_frame, &call.params.order_by)?;
                 Expr::WindowFunction(call)
             }
@@ -271,6 +271,14 @@ impl Mixed<'_> {
     pub(super) fn sort_key(self, key: Sort) -> Result<Sort> {
         let semi_structured = self.sql_type(&key.expr).is_ok_and(SqlType::is_semi_structured);
         Ok(if semi_structured { Sort { expr: self.key(key.expr)?, ..key } } else { key })
+    }
+
+    /// A sort key of a window, by which rows are peers: one instant is one value, whatever offset it is written with.
+    fn peer_key(self, key: Sort) -> Result<Sort> {
+        match self.sql_type(&key.expr) {
+            Ok(SqlType::TimestampTz) => Ok(Sort { expr: self.cast_to(key.expr, SqlType::TimestampLtz)?, ..key }),
+            _ => self.sort_key(key),
+        }
     }
 
     /// A frame from one end of the rows or the current row to another is the same by rank and by value; by value DataFusion
