@@ -230,6 +230,12 @@ const EVENTS: &str =
     "id,at,amount,name\n1,2026-11-01 10:00:00,1.50,one\n2,,,\"two, too\"\n3,2026-11-02 00:00:00,-7.25,\n";
 const COLUMNS: &str = "id: number, at: timestamp_ntz, amount: \"number(10, 2)\", name: varchar";
 
+/// A project whose one job copies a small source.
+fn copying() -> Project {
+    let steps = "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n";
+    Project::new().source("event", COLUMNS, EVENTS).job("copy", steps)
+}
+
 #[test]
 fn damaged_csv_ends_in_messages() {
     let project = Project::new()
