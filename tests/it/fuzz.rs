@@ -238,9 +238,7 @@ fn copying() -> Project {
 
 #[test]
 fn damaged_csv_ends_in_messages() {
-    let project = Project::new()
-        .source("event", COLUMNS, EVENTS)
-        .job("copy", "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n");
+    let project = copying();
     let pieces = [
         "\"",
         "\"\"",
@@ -264,14 +262,10 @@ fn damaged_csv_ends_in_messages() {
 
 #[test]
 fn damaged_parquet_ends_in_messages() {
-    let first = Project::new()
-        .source("event", COLUMNS, EVENTS)
-        .job("copy", "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n");
+    let first = copying();
     assert_eq!(first.pipe("run copy").code, 0);
     let good = std::fs::read(first.path(".pipe/warehouse/out/copy/part-0000.parquet")).unwrap();
-    let project = Project::new()
-        .source("event", COLUMNS, EVENTS)
-        .job("copy", "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n");
+    let project = copying();
     std::fs::remove_file(project.path("data/raw/event.csv")).unwrap();
     let (mut dice, mut refused) = (Dice(16), 0);
     for _ in 0..rounds(10) {
@@ -283,9 +277,7 @@ fn damaged_parquet_ends_in_messages() {
 
 #[test]
 fn damaged_history_ends_in_messages() {
-    let project = Project::new()
-        .source("event", COLUMNS, EVENTS)
-        .job("copy", "  copy:\n    publish: out.copy\n    sql: select * from raw.event\n");
+    let project = copying();
     assert_eq!(project.pipe("run copy").code, 0);
     let ledger = project.path(".pipe/ledger.db");
     let good = std::fs::read(&ledger).unwrap();
