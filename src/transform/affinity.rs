@@ -497,8 +497,8 @@ impl Form for Affinity {
 
     fn footprint(&self) -> Footprint {
         let event = 2 * 4 + 8 + if self.time.is_some() { 8 } else { 0 };
-        // Twice while the events of all threads are put together; then by user.
-        Footprint { holds_rows: false, per_row: 2 * event + 5 }
+        // As they came, where each goes, and one column by user beside the same as it came.
+        Footprint { holds_rows: false, per_row: event + 4 + 8 }
     }
 }
 

@@ -128,8 +128,12 @@ impl Table {
     }
 }
 
-/// Values as they come, batch by batch: none is moved before all are there.
+/// Values as they come, in pieces: none is moved before all are there. Each piece has room for as many as all before it
+/// hold, so that there are few of them and each is memory that the system gets back once it is gone.
 pub(super) struct Chunks<T>(Vec<Vec<T>>);
+
+/// How many values the largest piece has room for.
+const PIECE: usize = 1 << 23;
 
 impl<T> Default for Chunks<T> {
     fn default() -> Self {
@@ -140,7 +144,14 @@ impl<T> Default for Chunks<T> {
 impl<T> Chunks<T> {
     /// Adds the values of a batch.
     pub(super) fn push(&mut self, values: Vec<T>) {
-        self.0.push(values);
+        match self.0.last_mut() {
+            Some(piece) if piece.capacity() - piece.len() >= values.len() => piece.extend(values),
+            _ => {
+                let mut piece = Vec::with_capacity(self.len().min(PIECE).max(values.len()));
+                piece.extend(values);
+                self.0.push(piece);
+            }
+        }
     }
 
     /// How many values.
@@ -153,11 +164,14 @@ impl<T> Chunks<T> {
         self.0.iter().flatten()
     }
 
-    /// Moves all values to the end of others, changed on the way; each chunk goes as soon as its values are moved.
-    pub(super) fn move_to(self, all: &mut Vec<T>, change: impl Fn(T) -> T) {
-        for chunk in self.0 {
-            all.extend(chunk.into_iter().map(&change));
-        }
+    /// The same, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().flatten()
+    }
+
+    /// Gives all values away; each piece goes as soon as its values are gone.
+    pub(super) fn consume(self, take: impl FnMut(T)) {
+        self.0.into_iter().flatten().for_each(take);
     }
 }
 

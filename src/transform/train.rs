@@ -121,7 +121,7 @@ impl Train {
         let pick = |codes: &[u32]| kept.iter().map(|row| codes[*row]).collect::<Vec<u32>>();
         let weights: Vec<f64> = kept.iter().map(|row| values[*row]).collect();
         let weights = self.value.is_some().then_some(weights.as_slice());
-        let matrix = Matrix::new(&pick(&users.codes), &pick(&items.codes), weights, users.len(), present);
+        let matrix = Matrix::new((&pick(&users.codes)[..], &pick(&items.codes)[..], weights), users.len(), present);
         let trained_on = digest(&matrix, &items.distinct[0])?;
         let parameters = self.parameters(&matrix);
         let model = hex::encode(Sha256::digest(format!("{parameters} {trained_on}")));

@@ -1,46 +1,69 @@
 //! Rows → events as codes and numbers: each thread numbers the ids it meets, and at the end the numbers of all threads
 //! become codes. The rows themselves are never held.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use rayon::prelude::*;
 
 use crate::name::Name;
 use crate::transform::column::{Chunks, NO_TIME, OnNan, Table, finite, keyed_numbers};
-use crate::transform::keys::{Interner, Keys, merged};
+use crate::transform::keys::{Interner, merged};
 use crate::transform::param::{ColumnName, Instant};
 use crate::transform::{Context, Finished, Give, Rows, TransformError};
 
-use super::{Affinity, Aggregate, affinity_column, kernel, query};
+use super::{Affinity, Aggregate, Future, affinity_column, kernel, query};
 
-/// The events of both inputs, by row; those of an earlier result stand last.
+/// The events of both inputs, put together by user.
 pub(super) struct Events {
-    pub(super) users: Keys,
-    pub(super) items: Keys,
+    /// The users by code.
+    pub(super) users: Vec<ArrayRef>,
+    /// The items by code.
+    pub(super) items: Vec<ArrayRef>,
+    /// Where the events of each user start, and the end.
+    starts: Vec<usize>,
+    /// The item of each event.
+    pub(super) codes: Vec<u32>,
     /// What each weighs, decayed.
     pub(super) weights: Vec<f64>,
     /// Empty where events have no time.
     times: Vec<i64>,
-    /// How many events a row of the earlier result stands for.
+    /// How many events each stands for; empty where each is one.
     counts: Vec<i64>,
     /// The instant that ages are counted from.
     pub(super) as_of: i64,
     /// How many rows had NaN.
     pub(super) nan: u64,
+    /// How many other rows were left out.
+    pub(super) left: u64,
 }
 
 impl Events {
-    /// When, or [`NO_TIME`].
-    pub(super) fn time(&self, row: usize) -> i64 {
-        self.times.get(row).copied().unwrap_or(NO_TIME)
+    /// How many users there are.
+    pub(super) fn height(&self) -> usize {
+        self.starts.len() - 1
     }
 
-    /// How many events a row stands for.
-    pub(super) fn count(&self, row: usize) -> i64 {
-        let first = self.weights.len() - self.counts.len();
-        row.checked_sub(first).map_or(1, |at| self.counts[at])
+    /// How many items there are.
+    pub(super) fn width(&self) -> usize {
+        self.items.first().map_or(0, |ids| ids.len())
+    }
+
+    /// The events of a user.
+    pub(super) fn of(&self, user: usize) -> Range<usize> {
+        self.starts[user]..self.starts[user + 1]
+    }
+
+    /// When, or [`NO_TIME`].
+    pub(super) fn time(&self, event: usize) -> i64 {
+        self.times.get(event).copied().unwrap_or(NO_TIME)
+    }
+
+    /// How many events it stands for.
+    pub(super) fn count(&self, event: usize) -> i64 {
+        self.counts.get(event).copied().unwrap_or(1)
     }
 }
 
@@ -54,7 +77,7 @@ pub(super) struct Kernel {
     others: Mutex<Vec<Rows>>,
 }
 
-/// The events that one thread took.
+/// The events that one thread took, or those of an earlier result.
 struct Part {
     user_ids: Interner,
     item_ids: Interner,
@@ -62,6 +85,8 @@ struct Part {
     items: Chunks<u32>,
     weights: Chunks<f64>,
     times: Chunks<i64>,
+    /// Nothing where each row is one event.
+    counts: Chunks<i64>,
     nan: u64,
 }
 
@@ -83,8 +108,8 @@ impl Kernel {
             Interner::new(&names.iter().map(|name| of(name).unwrap_or(DataType::Null)).collect::<Vec<_>>())
         };
         let (user_ids, item_ids) = (ids(&self.affinity.user)?, ids(&self.affinity.item)?);
-        let (users, items, weights, times) = Default::default();
-        Ok(Part { user_ids, item_ids, users, items, weights, times, nan: 0 })
+        let (users, items, weights, times, counts) = Default::default();
+        Ok(Part { user_ids, item_ids, users, items, weights, times, counts, nan: 0 })
     }
 
     fn take(&self, part: &mut Part, batch: RecordBatch) -> Result<(), TransformError> {
@@ -163,44 +188,76 @@ impl Kernel {
             (Instant::Latest, None) => newest,
             (Instant::Latest, Some(earlier)) => earlier.made.iter().copied().fold(newest, i64::max),
         };
-        let mut counts = Vec::new();
+        if affinity.half_life.is_some() {
+            parts.par_iter_mut().for_each(|part| {
+                let dated = part.weights.iter_mut().zip(part.times.iter());
+                dated.for_each(|(weight, time)| *weight *= decay(affinity, as_of, *time));
+            });
+        }
         if let Some(mut earlier) = earlier {
             let counted = affinity.aggregate == Aggregate::Count;
+            // What it weighs is decayed as of when it was made, whatever its times are.
             for (weight, made) in earlier.weights.iter_mut().zip(&earlier.made).filter(|_| !counted) {
                 *weight *= decay(affinity, as_of, *made);
             }
-            counts = earlier.counts;
-            // What it weighs is decayed as of when it was made, whatever its times are.
             earlier.part.weights.push(earlier.weights);
             parts.push(earlier.part);
         }
+        if affinity.future == Future::Error && affinity.time.is_some() {
+            let times = parts.iter().flat_map(|part| part.times.iter());
+            let future = times.filter(|time| **time > as_of).count();
+            if future > 0 {
+                return Err(TransformError::Data(format!("{future} events are after `as_of`")));
+            }
+        }
+        self.by_user(parts, as_of)
+    }
+
+    /// Deals the events out to their users, column by column, so that no more than one column is there twice.
+    fn by_user(&self, parts: Vec<Part>, as_of: i64) -> Result<Events, TransformError> {
+        let nan = parts.iter().map(|part| part.nan).sum();
+        let rows: usize = parts.iter().map(|part| part.users.len()).sum();
+        if u32::try_from(rows).is_err() {
+            return Err(TransformError::TooLarge(format!("{rows} events; at most {} can be weighed", u32::MAX)));
+        }
         let (mut user_ids, mut item_ids) = (Vec::new(), Vec::new());
-        let mut rest = Vec::new();
+        let (mut pairs, mut weights, mut times, mut counts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for part in parts {
             user_ids.push(part.user_ids);
             item_ids.push(part.item_ids);
-            rest.push((part.users, part.items, part.weights, part.times, part.nan));
+            pairs.push((part.users, part.items));
+            weights.push(part.weights);
+            times.push(part.times);
+            counts.push(part.counts);
         }
-        let (user_codes, distinct_users, user_nulls) = merged(user_ids)?;
-        let (item_codes, distinct_items, item_nulls) = merged(item_ids)?;
-        let rows = rest.iter().map(|part| part.0.len()).sum();
-        let timed = rest.iter().map(|part| part.3.len()).sum();
-        let codes = |distinct, has_null| Keys { codes: Vec::with_capacity(rows), distinct, has_null };
-        let (mut users, mut items) = (codes(distinct_users, user_nulls), codes(distinct_items, item_nulls));
-        let (mut weights, mut times, mut nan) = (Vec::with_capacity(rows), Vec::with_capacity(timed), 0);
-        for (part, (user_codes, item_codes)) in rest.into_iter().zip(user_codes.iter().zip(&item_codes)) {
-            part.0.move_to(&mut users.codes, |code| user_codes[code as usize]);
-            part.1.move_to(&mut items.codes, |code| item_codes[code as usize]);
-            part.2.move_to(&mut weights, |weight| weight);
-            part.3.move_to(&mut times, |time| time);
-            nan += part.4;
+        let (user_codes, users, user_null) = merged(user_ids)?;
+        let (item_codes, items, item_null) = merged(item_ids)?;
+        let known = |at: usize| {
+            let (users, items): &(Chunks<u32>, Chunks<u32>) = &pairs[at];
+            let mut times = times[at].iter();
+            let known = users.iter().zip(items.iter()).zip(weights[at].iter()).map(|((user, item), weight)| {
+                let (user, item) = (user_codes[at][*user as usize], item_codes[at][*item as usize]);
+                let time = times.next().copied();
+                let timed =
+                    time.is_none_or(|time| time != NO_TIME && !(self.affinity.future == Future::Drop && time > as_of));
+                let whole = !user_null[user as usize] && !item_null[item as usize] && !weight.is_nan();
+                if timed && whole { user } else { NOWHERE }
+            });
+            known.collect::<Vec<u32>>()
+        };
+        let places: Vec<Vec<u32>> = (0..pairs.len()).into_par_iter().map(known).collect();
+        let (starts, places) = dealt_places(places, user_null.len());
+        let all = starts.last().copied().unwrap_or(0);
+        let left = (rows - all) as u64 - nan;
+        let mut codes = vec![0; all];
+        for (((_, items), places), final_codes) in pairs.into_iter().zip(&places).zip(&item_codes) {
+            deal(items, places, &mut codes, |code| final_codes[code as usize]);
         }
-        if affinity.half_life.is_some() {
-            let own = rows - counts.len();
-            let dated = weights[..own].par_iter_mut().zip(&times);
-            dated.for_each(|(weight, time)| *weight *= decay(affinity, as_of, *time));
-        }
-        Ok(Events { users, items, weights, times, counts, as_of, nan })
+        let weights = dealt(weights, &places, all, 0.0);
+        let times = if self.affinity.time.is_some() { dealt(times, &places, all, NO_TIME) } else { Vec::new() };
+        let counted = counts.iter().any(|counts| counts.len() > 0);
+        let counts = if counted { dealt(counts, &places, all, 1) } else { Vec::new() };
+        Ok(Events { users, items, starts, codes, weights, times, counts, as_of, nan, left })
     }
 
     /// The rows of an earlier result as events.
@@ -213,8 +270,8 @@ impl Kernel {
         part.times.push(table.times(&Name::quoted("LAST_AT"))?);
         let events = table.numbers(&Name::quoted("EVENTS"), OnNan::Error)?;
         #[expect(clippy::cast_possible_truncation, reason = "counts of events")]
-        let counts = events.iter().map(|count| *count as i64).collect();
-        Ok(Earlier { part, weights, counts, made: table.times(&Name::quoted("AS_OF"))? })
+        part.counts.push(events.iter().map(|count| *count as i64).collect());
+        Ok(Earlier { part, weights, made: table.times(&Name::quoted("AS_OF"))? })
     }
 }
 
@@ -223,9 +280,44 @@ struct Earlier {
     /// Without its weights.
     part: Part,
     weights: Vec<f64>,
-    counts: Vec<i64>,
     /// The instants that their ages were counted from.
     made: Vec<i64>,
+}
+
+/// The place of a row that is left out.
+const NOWHERE: u32 = u32::MAX;
+
+/// Where the events of each user start, and where each row goes, from the users of the rows.
+#[expect(clippy::cast_possible_truncation, reason = "there are fewer rows than 2^32")]
+fn dealt_places(mut users: Vec<Vec<u32>>, height: usize) -> (Vec<usize>, Vec<Vec<u32>>) {
+    let mut starts = vec![0_usize; height + 1];
+    let known = users.iter().flatten().filter(|user| **user != NOWHERE);
+    known.for_each(|user| starts[*user as usize + 1] += 1);
+    (0..height).for_each(|user| starts[user + 1] += starts[user]);
+    let mut next: Vec<u32> = starts.iter().map(|start| *start as u32).collect();
+    for place in users.iter_mut().flatten().filter(|user| **user != NOWHERE) {
+        let at = &mut next[*place as usize];
+        *place = *at;
+        *at += 1;
+    }
+    (starts, users)
+}
+
+/// A column by user; `missing` where a part has no such column.
+fn dealt<T: Copy>(parts: Vec<Chunks<T>>, places: &[Vec<u32>], rows: usize, missing: T) -> Vec<T> {
+    let mut all = vec![missing; rows];
+    parts.into_iter().zip(places).for_each(|(part, places)| deal(part, places, &mut all, |value| value));
+    all
+}
+
+/// Puts the values of one part where they go.
+fn deal<T: Copy>(part: Chunks<T>, places: &[u32], all: &mut [T], change: impl Fn(T) -> T) {
+    let mut places = places.iter();
+    part.consume(|value| {
+        if let Some(place) = places.next().filter(|place| **place != NOWHERE) {
+            all[*place as usize] = change(value);
+        }
+    });
 }
 
 /// min(1, 0.5^(age ÷ H)).

@@ -1,6 +1,7 @@
 //! The native `affinity`: users in parallel, each on their own, given away as they are ready. What must be known of all
 //! users first is counted in a pass before.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt32Array};
@@ -15,7 +16,7 @@ use crate::transform::param::SECOND;
 use crate::transform::{Finished, Give, TransformError};
 
 use super::events::Events;
-use super::{Affinity, Aggregate, Future, Normalize, Propagate, Share, Weighting, affinity_column};
+use super::{Affinity, Aggregate, Normalize, Propagate, Share, Weighting, affinity_column};
 
 /// How many users one unit of work has.
 const USERS: usize = 256;
@@ -37,33 +38,14 @@ pub(super) fn run(
     tables: &[Table],
     give: &mut Give<'_>,
 ) -> Result<Finished, TransformError> {
-    let as_of = events.as_of;
-    let rows = 0..events.weights.len();
-    if affinity.future == Future::Error && affinity.time.is_some() {
-        let future = rows.clone().filter(|row| events.time(*row) > as_of).count();
-        if future > 0 {
-            return Err(TransformError::Data(format!("{future} events are after `as_of`")));
-        }
-    }
-    let known = |row: usize| {
-        let id = |keys: &Keys| !keys.has_null[keys.codes[row] as usize];
-        let late = affinity.future == Future::Drop && events.time(row) > as_of;
-        let timed = affinity.time.is_none() || events.time(row) != NO_TIME;
-        !events.weights[row].is_nan() && timed && !late && id(&events.users) && id(&events.items)
-    };
-    let kept: Vec<bool> = rows.into_par_iter().map(known).collect();
-    let groups = Groups::new(&events.users.codes, events.users.len(), |row| kept[row]);
-    let left = kept.iter().filter(|kept| !**kept).count() as u64 - events.nan;
-    let dropped = [("with NaN", events.nan), ("without a user, item, time or weight, or left out as future", left)];
-    drop(kept);
-    let links = affinity
-        .propagate
-        .as_ref()
-        .map(|propagate| Links::new(propagate, &tables[1], &events.items, affinity.drop_nan));
-    let mut lists = Lists { affinity, events, groups, links: links.transpose()?, weights: None, shares: Vec::new() };
+    let dropped =
+        [("with NaN", events.nan), ("without a user, item, time or weight, or left out as future", events.left)];
+    let links =
+        affinity.propagate.as_ref().map(|propagate| Links::new(propagate, &tables[1], &events, affinity.drop_nan));
+    let mut lists = Lists { affinity, events, links: links.transpose()?, weights: None, shares: Vec::new() };
     lists.weights = Weights::new(&lists);
     lists.shares = lists.shares();
-    let units = lists.groups.len().div_ceil(USERS).max(1);
+    let units = lists.events.height().div_ceil(USERS).max(1);
     let schema = in_order(units, |unit| lists.batch(tables, unit), give)?;
     Ok(Finished {
         schema,
@@ -75,7 +57,6 @@ pub(super) fn run(
 struct Lists<'a> {
     affinity: &'a Affinity,
     events: Events,
-    groups: Groups,
     links: Option<Links<'a>>,
     weights: Option<Weights>,
     /// The share of each attribute in all affinity, for `lift`.
@@ -85,7 +66,7 @@ struct Lists<'a> {
 impl Lists<'_> {
     /// The rows of some users.
     fn batch(&self, tables: &[Table], unit: usize) -> Result<RecordBatch, TransformError> {
-        let users = unit * USERS..self.groups.len().min((unit + 1) * USERS);
+        let users = unit * USERS..self.events.height().min((unit + 1) * USERS);
         let list = |user: usize| {
             let mut pairs = self.scored(user);
             self.finish(&mut pairs);
@@ -97,7 +78,7 @@ impl Lists<'_> {
 
     /// The pairs of one user before `normalize`.
     fn scored(&self, user: usize) -> Vec<Pair> {
-        let mut pairs = self.pairs(self.groups.group(user));
+        let mut pairs = self.pairs(self.events.of(user));
         if self.affinity.transform != Weighting::None {
             self.weigh(&mut pairs);
         }
@@ -108,18 +89,18 @@ impl Lists<'_> {
     }
 
     /// The pairs of one user, by item.
-    fn pairs(&self, rows: &[u32]) -> Vec<Pair> {
+    fn pairs(&self, rows: Range<usize>) -> Vec<Pair> {
         let Self { affinity, events, .. } = self;
-        let weight = |row: u32| events.weights[row as usize];
-        let item = |row: u32| events.items.codes[row as usize];
-        let mut keyed: Vec<u64> = (0_u64..).zip(rows).map(|(at, row)| u64::from(item(*row)) << 32 | at).collect();
+        let weight = |row: usize| events.weights[row];
+        let items = &events.codes[rows.clone()];
+        let mut keyed: Vec<u64> = (0_u64..).zip(items).map(|(at, item)| u64::from(*item) << 32 | at).collect();
         keyed.sort_unstable();
-        let mut pairs = Vec::with_capacity(rows.len());
-        let mut run: Vec<u32> = Vec::new();
+        let mut pairs = Vec::with_capacity(items.len());
+        let mut run: Vec<usize> = Vec::new();
         for same in keyed.chunk_by(|a, b| a >> 32 == b >> 32) {
             run.clear();
             #[expect(clippy::cast_possible_truncation, reason = "the lower half is a place among the rows")]
-            run.extend(same.iter().map(|key| rows[*key as u32 as usize]));
+            run.extend(same.iter().map(|key| rows.start + *key as u32 as usize));
             if run.len() > 1 {
                 run.sort_unstable_by(|a, b| weight(*a).total_cmp(&weight(*b)));
             }
@@ -137,22 +118,22 @@ impl Lists<'_> {
     }
 
     /// Keeps the heaviest events of each day, in ascending order of weight.
-    fn cap_days(&self, run: &mut Vec<u32>, most: usize) {
-        let day = |row: u32| self.events.time(row as usize).div_euclid(86_400 * SECOND);
-        let weight = |row: u32| self.events.weights[row as usize];
-        let newer = |a: u32, b: u32| self.events.time(b as usize).cmp(&self.events.time(a as usize));
-        let heavier = |a: u32, b: u32| weight(b).total_cmp(&weight(a)).then_with(|| newer(a, b));
+    fn cap_days(&self, run: &mut Vec<usize>, most: usize) {
+        let day = |row: usize| self.events.time(row).div_euclid(86_400 * SECOND);
+        let weight = |row: usize| self.events.weights[row];
+        let newer = |a: usize, b: usize| self.events.time(b).cmp(&self.events.time(a));
+        let heavier = |a: usize, b: usize| weight(b).total_cmp(&weight(a)).then_with(|| newer(a, b));
         run.sort_unstable_by(|a, b| day(*a).cmp(&day(*b)).then_with(|| heavier(*a, *b)));
         *run = run.chunk_by(|a, b| day(*a) == day(*b)).flat_map(|day| day.iter().take(most)).copied().collect();
         run.sort_unstable_by(|a, b| weight(*a).total_cmp(&weight(*b)));
     }
 
     /// The events of one user and item, in ascending order of weight, as one pair.
-    fn pair(&self, run: &[u32]) -> Option<Pair> {
+    fn pair(&self, run: &[usize]) -> Option<Pair> {
         let Self { affinity, events, .. } = self;
-        let weights = || run.iter().map(|row| events.weights[*row as usize]);
-        let count: i64 = run.iter().map(|row| events.count(*row as usize)).sum();
-        let last = run.iter().map(|row| events.time(*row as usize)).max().unwrap_or(NO_TIME);
+        let weights = || run.iter().map(|row| events.weights[*row]);
+        let count: i64 = run.iter().map(|row| events.count(*row)).sum();
+        let last = run.iter().map(|row| events.time(*row)).max().unwrap_or(NO_TIME);
         #[expect(clippy::cast_precision_loss, reason = "counts of events")]
         let mut value = match affinity.aggregate {
             Aggregate::Sum => weights().sum(),
@@ -160,14 +141,14 @@ impl Lists<'_> {
             Aggregate::Count => count as f64,
             Aggregate::NoisyOr => 1.0 - weights().map(|weight| 1.0 - weight.clamp(0.0, 1.0)).product::<f64>(),
             Aggregate::Last => {
-                let newest = run.iter().filter(|row| events.time(**row as usize) == last);
-                newest.map(|row| events.weights[*row as usize]).fold(f64::NEG_INFINITY, f64::max)
+                let newest = run.iter().filter(|row| events.time(**row) == last);
+                newest.map(|row| events.weights[*row]).fold(f64::NEG_INFINITY, f64::max)
             }
         };
         if let Some(most) = affinity.per_pair {
             value = f64::min(value, most);
         }
-        let item = events.items.codes[*run.first()? as usize];
+        let item = events.codes[*run.first()?];
         let enough = usize::try_from(count).unwrap_or(0) >= affinity.min_events;
         enough.then_some(Pair { item, affinity: value, raw: value, events: count, last })
     }
@@ -195,7 +176,7 @@ impl Lists<'_> {
     fn shares(&self) -> Vec<f64> {
         let mut shares: Vec<f64> = Vec::new();
         if matches!(self.affinity.normalize, Normalize::Lift { .. }) {
-            let users = (0..self.groups.len()).into_par_iter().with_min_len(USERS);
+            let users = (0..self.events.height()).into_par_iter().with_min_len(USERS);
             let of = |user: usize| self.scored(user).into_iter().map(|pair| (pair.item, pair.affinity));
             let mut all: Vec<(u32, f64)> = users.flat_map_iter(of).collect();
             all.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
@@ -258,8 +239,7 @@ impl Lists<'_> {
         lists: &[Vec<Pair>],
     ) -> Result<Vec<(Field, ArrayRef)>, TransformError> {
         let Self { affinity, events, links, .. } = self;
-        let (users, as_of) = (&events.users, events.as_of);
-        let items = links.as_ref().map_or(&events.items, |links| &links.attributes);
+        let items = links.as_ref().map_or(&events.items, |links| &links.attributes.distinct);
         let all = || lists.iter().flatten();
         let user_rows: UInt32Array = (u32::try_from(first).unwrap_or(u32::MAX)..)
             .zip(lists)
@@ -274,13 +254,13 @@ impl Lists<'_> {
             columns.push((field(name, like.data_type().clone()), values));
             Ok::<_, TransformError>(())
         };
-        for (name, ids) in affinity.user.iter().zip(&users.distinct) {
+        for (name, ids) in affinity.user.iter().zip(&events.users) {
             key(&name.value, &tables[0], &user_rows, ids)?;
         }
         match &affinity.propagate {
-            Some(propagate) => key(&propagate.to.value, &tables[1], &item_rows, &items.distinct[0])?,
+            Some(propagate) => key(&propagate.to.value, &tables[1], &item_rows, &items[0])?,
             None => {
-                for (name, ids) in affinity.item.iter().zip(&items.distinct) {
+                for (name, ids) in affinity.item.iter().zip(items) {
                     key(&name.value, &tables[0], &item_rows, ids)?;
                 }
             }
@@ -296,7 +276,7 @@ impl Lists<'_> {
             }
         }
         if affinity.previous.is_some() {
-            let at: TimestampNanosecondArray = all().map(|_| Some(as_of)).collect();
+            let at: TimestampNanosecondArray = all().map(|_| Some(events.as_of)).collect();
             columns.push((field(&Name::quoted("AS_OF"), time), Arc::new(at)));
             let digest = affinity.digest();
             let parameters: StringArray = all().map(|_| Some(digest.as_str())).collect();
@@ -335,9 +315,9 @@ impl Weights {
         if !matches!(lists.affinity.transform, Weighting::Tfidf | Weighting::Bm25 { .. }) {
             return None;
         }
-        let empty = || (Vec::new(), vec![0_u32; lists.events.items.len()]);
+        let empty = || (Vec::new(), vec![0_u32; lists.events.width()]);
         let add = |(mut totals, mut holders): (Vec<f64>, Vec<u32>), user: usize| {
-            let pairs = lists.pairs(lists.groups.group(user));
+            let pairs = lists.pairs(lists.events.of(user));
             pairs.iter().for_each(|pair| holders[pair.item as usize] += 1);
             totals.extend((!pairs.is_empty()).then(|| sum(pairs.iter().map(|pair| pair.affinity))));
             (totals, holders)
@@ -347,7 +327,7 @@ impl Weights {
             holders.iter_mut().zip(other.1).for_each(|(count, more)| *count += more);
             (totals, holders)
         };
-        let users = (0..lists.groups.len()).into_par_iter().with_min_len(USERS);
+        let users = (0..lists.events.height()).into_par_iter().with_min_len(USERS);
         let (totals, holders) = users.fold(empty, add).reduce(empty, both);
         let users = totals.len() as f64;
         Some(Self { users, holders, mean: sum(totals.into_iter()) / users })
@@ -374,10 +354,10 @@ struct Links<'a> {
 }
 
 impl<'a> Links<'a> {
-    fn new(propagate: &'a Propagate, table: &Table, items: &Keys, drop_nan: bool) -> Result<Self, TransformError> {
-        let mine = items.distinct.iter().map(Arc::clone).collect();
+    fn new(propagate: &'a Propagate, table: &Table, events: &Events, drop_nan: bool) -> Result<Self, TransformError> {
+        let (mine, width) = (events.items.clone(), events.width());
         let names = propagate.item.iter().map(|name| &name.value);
-        let keys = encode_parts(&[(mine, items.len()), (table.columns(names), table.len())])?;
+        let keys = encode_parts(&[(mine, width), (table.columns(names), table.len())])?;
         let attributes = encode_parts(&[(vec![table.column(&propagate.to.value)], table.len())])?;
         let mut nan = vec![false; table.len()];
         let strengths = match &propagate.strength {
@@ -385,7 +365,7 @@ impl<'a> Links<'a> {
             None => vec![1.0; table.len()],
         };
         finite(&strengths, propagate.strength.as_ref().map_or(&propagate.to.value, |name| &name.value))?;
-        let (places, theirs) = keys.codes.split_at(items.len());
+        let (places, theirs) = keys.codes.split_at(width);
         let known = |row: usize| {
             let present = !attributes.has_null[attributes.codes[row] as usize] && !keys.has_null[theirs[row] as usize];
             present && !nan[row] && !strengths[row].is_nan()

@@ -140,7 +140,7 @@ impl Taste {
         let dropped = (of_role(Role::Known).count() - known.len()) as u64;
         let matrix = |rows: &[usize], weights: Option<&[f64]>| {
             let pick = |codes: &[u32]| rows.iter().map(|row| codes[*row]).collect::<Vec<_>>();
-            Matrix::new(&pick(&users.codes), &pick(mine), weights, users.len(), items.len())
+            Matrix::new((&pick(&users.codes)[..], &pick(mine)[..], weights), users.len(), items.len())
         };
         let weights: Vec<f64> = known.iter().map(|row| values[*row]).collect();
         let known = matrix(&known, recommend.value.is_some().then_some(weights.as_slice()));
@@ -155,7 +155,7 @@ impl Taste {
         let pairs: Vec<usize> = (0..model.len()).filter(whole).collect();
         let of = |codes: &[u32]| pairs.iter().map(|row| codes[*row]).collect::<Vec<_>>();
         let scores: Vec<f64> = pairs.iter().map(|row| scores[*row]).collect();
-        let model = Matrix::new(&of(sources), &of(targets), Some(&scores), items.len(), items.len());
+        let model = Matrix::new((&of(sources)[..], &of(targets)[..], Some(&scores[..])), items.len(), items.len());
         let mut popular = Vec::new();
         if let (Some(table), Some((_, score))) = (fallback, &recommend.fallback) {
             let scores = table.numbers(&score.value, OnNan::of(recommend.drop_nan, &mut Vec::new()))?;

@@ -12,7 +12,7 @@ use crate::transform::keys::{Interner, merged};
 use crate::transform::{Context, Finished, Give, Kernel, TransformError};
 
 use super::kernel::{Lists, columns, common_users};
-use super::matrix::Matrix;
+use super::matrix::{self, Cells as _, Matrix};
 use super::metric::Neighbour;
 use super::sparse::nearest;
 use super::{Of, Similarity};
@@ -30,8 +30,8 @@ pub(super) struct Interactions {
 struct Cells {
     user_ids: Interner,
     item_ids: Interner,
-    users: Chunks<u32>,
-    items: Chunks<u32>,
+    /// User and item.
+    pairs: Chunks<(u32, u32)>,
     values: Chunks<f64>,
     /// How many rows had NaN.
     nan: u64,
@@ -72,8 +72,8 @@ impl Interactions {
 
     fn cells(&self) -> Result<Cells, TransformError> {
         let ids = |name: &Name| Interner::new(&[self.type_of(name)]);
-        let (users, items, values) = Default::default();
-        Ok(Cells { user_ids: ids(&self.user)?, item_ids: ids(self.item())?, users, items, values, nan: 0 })
+        let (pairs, values) = Default::default();
+        Ok(Cells { user_ids: ids(&self.user)?, item_ids: ids(self.item())?, pairs, values, nan: 0 })
     }
 }
 
@@ -87,8 +87,9 @@ impl Kernel for Interactions {
         let Some(cells) = cells.as_mut() else { return Ok(()) };
         let rows = batch.num_rows();
         let table = Table { batch };
-        cells.users.push(cells.user_ids.codes(&[table.column(&self.user)], rows)?);
-        cells.items.push(cells.item_ids.codes(&[table.column(self.item())], rows)?);
+        let users = cells.user_ids.codes(&[table.column(&self.user)], rows)?;
+        let items = cells.item_ids.codes(&[table.column(self.item())], rows)?;
+        cells.pairs.push(users.into_iter().zip(items).collect());
         if let Some(value) = &self.value {
             let mut nan = Vec::new();
             let on_nan = OnNan::of(self.similarity.drop_nan, &mut nan);
@@ -110,15 +111,13 @@ impl Kernel for Interactions {
             return outcome(columns, Vec::new())?.give(give);
         }
         let nan: u64 = all.iter().map(|cells| cells.nan).sum();
-        let (mut cells, user_null, item_null, distinct) = joined(all)?;
-        let rows = cells.users.len();
-        cells.retain(|user, item, value| {
-            !user_null[user as usize] && !item_null[item as usize] && !value.is_some_and(f64::is_nan)
-        });
-        let dropped = (rows - cells.users.len()) as u64 - nan;
-        let values = self.value.is_some().then_some(cells.values.as_slice());
-        let matrix = Matrix::new(&cells.users, &cells.items, values, user_null.len(), item_null.len());
-        drop(cells);
+        let rows: usize = all.iter().map(|cells| cells.pairs.len()).sum();
+        let (joined, distinct) = joined(all, self.value.is_some())?;
+        let (height, width) = (joined.user_null.len(), joined.item_null.len());
+        let mut kept = 0;
+        joined.each(|_, _, _| kept += 1);
+        let dropped = (rows - kept) as u64 - nan;
+        let matrix = Matrix::new(joined, height, width);
         let found = nearest(&self.similarity, occupied(matrix));
         let columns = self.columns(&distinct, &found.lists, &found.users)?;
         let dropped = [("with NaN", nan), ("without a user, item or value", dropped)];
@@ -126,56 +125,62 @@ impl Kernel for Interactions {
     }
 }
 
-/// The cells of all threads.
+/// The cells of all threads, whose codes become common ones as they are told.
 struct Joined {
-    users: Vec<u32>,
-    items: Vec<u32>,
-    values: Vec<f64>,
+    parts: Vec<Part>,
+    /// Which users have a NULL in them.
+    user_null: Vec<bool>,
+    /// Which items have.
+    item_null: Vec<bool>,
+    valued: bool,
 }
 
-impl Joined {
-    /// Keeps the rows that are wanted, told by user, item and value.
-    fn retain(&mut self, wanted: impl Fn(u32, u32, Option<f64>) -> bool) {
-        let mut kept = 0;
-        for row in 0..self.users.len() {
-            let (user, item, value) = (self.users[row], self.items[row], self.values.get(row).copied());
-            if wanted(user, item, value) {
-                (self.users[kept], self.items[kept]) = (user, item);
-                if let Some(value) = value {
-                    self.values[kept] = value;
+/// The cells of one thread, and the common code of each of its codes.
+struct Part {
+    pairs: Chunks<(u32, u32)>,
+    values: Chunks<f64>,
+    user_codes: Vec<u32>,
+    item_codes: Vec<u32>,
+}
+
+impl matrix::Cells for Joined {
+    fn valued(&self) -> bool {
+        self.valued
+    }
+
+    /// Only rows that have a user, an item and, where values are wanted, a value.
+    fn each(&self, mut tell: impl FnMut(u32, u32, f64)) {
+        for part in &self.parts {
+            let mut tell = |user: u32, item: u32, value: f64| {
+                let (user, item) = (part.user_codes[user as usize], part.item_codes[item as usize]);
+                if !self.user_null[user as usize] && !self.item_null[item as usize] && !value.is_nan() {
+                    tell(user, item, value);
                 }
-                kept += 1;
+            };
+            if self.valued {
+                part.pairs.iter().zip(part.values.iter()).for_each(|((user, item), value)| tell(*user, *item, *value));
+            } else {
+                part.pairs.iter().for_each(|(user, item)| tell(*user, *item, 1.0));
             }
         }
-        self.users.truncate(kept);
-        self.items.truncate(kept);
-        self.values.truncate(kept);
     }
 }
 
-/// The cells of all threads under common codes, which users and items have a NULL, and the items.
-fn joined(all: Vec<Cells>) -> Result<(Joined, Vec<bool>, Vec<bool>, ArrayRef), TransformError> {
-    let mut ids = (Vec::new(), Vec::new());
-    let mut cells = Vec::new();
+/// The cells of all threads, and the items by their common codes.
+fn joined(all: Vec<Cells>, valued: bool) -> Result<(Joined, ArrayRef), TransformError> {
+    let (mut user_ids, mut item_ids, mut cells) = (Vec::new(), Vec::new(), Vec::new());
     for part in all {
-        ids.0.push(part.user_ids);
-        ids.1.push(part.item_ids);
-        cells.push((part.users, part.items, part.values));
+        user_ids.push(part.user_ids);
+        item_ids.push(part.item_ids);
+        cells.push((part.pairs, part.values));
     }
-    let (user_codes, _, user_null) = merged(ids.0)?;
-    let (item_codes, distinct, item_null) = merged(ids.1)?;
-    let rows = cells.iter().map(|(users, _, _)| users.len()).sum();
-    let valued = cells.iter().map(|(_, _, values)| values.len()).sum();
-    let mut joined =
-        Joined { users: Vec::with_capacity(rows), items: Vec::with_capacity(rows), values: Vec::with_capacity(valued) };
-    for ((users, items, values), (user_codes, item_codes)) in cells.into_iter().zip(user_codes.iter().zip(&item_codes))
-    {
-        users.move_to(&mut joined.users, |code| user_codes[code as usize]);
-        items.move_to(&mut joined.items, |code| item_codes[code as usize]);
-        values.move_to(&mut joined.values, |value| value);
-    }
+    let (user_codes, _, user_null) = merged(user_ids)?;
+    let (item_codes, distinct, item_null) = merged(item_ids)?;
+    let codes = user_codes.into_iter().zip(item_codes);
+    let part = |((pairs, values), (user_codes, item_codes))| Part { pairs, values, user_codes, item_codes };
+    let parts = cells.into_iter().zip(codes).map(part).collect();
     let distinct = distinct.into_iter().next().unwrap_or_else(|| new_empty_array(&DataType::Null));
-    Ok((joined, user_null, item_null, distinct))
+    Ok((Joined { parts, user_null, item_null, valued }, distinct))
 }
 
 /// The matrix without users who have nothing: they are no part of N.

@@ -84,7 +84,7 @@ fn of_texts(
             cells.2.push(term.weight);
         }
     }
-    let matrix = Matrix::new(&cells.0, &cells.1, Some(&cells.2), terms.names.len(), order.len());
+    let matrix = Matrix::new((&cells.0[..], &cells.1[..], Some(&cells.2[..])), terms.names.len(), order.len());
     let products =
         Similarity { metric: Metric::InnerProduct, weighting: Weighting::None, explain: false, ..similarity.clone() };
     let lists = nearest(&products, matrix).lists;

@@ -1,5 +1,26 @@
 //! Interactions as a sparse matrix: for each user the items and how much. It scores nothing.
 
+/// Rows of user, item and value, users and items by code.
+pub(in crate::transform) trait Cells {
+    /// Whether they have values; else each counts 1.
+    fn valued(&self) -> bool;
+
+    /// Tells all rows, each time in the same order.
+    fn each(&self, tell: impl FnMut(u32, u32, f64));
+}
+
+impl Cells for (&[u32], &[u32], Option<&[f64]>) {
+    fn valued(&self) -> bool {
+        self.2.is_some()
+    }
+
+    fn each(&self, mut tell: impl FnMut(u32, u32, f64)) {
+        for (row, (user, item)) in self.0.iter().zip(self.1).enumerate() {
+            tell(*user, *item, self.2.map_or(1.0, |values| values[row]));
+        }
+    }
+}
+
 /// Users × items, without repeated pairs, users and items by code.
 pub(in crate::transform) struct Matrix {
     /// Where the row of each user starts, and the end.
@@ -13,19 +34,19 @@ pub(in crate::transform) struct Matrix {
 }
 
 impl Matrix {
-    /// From rows of user, item and value in any order: repeated pairs are added up, or count once without values.
+    /// From rows in any order: repeated pairs are added up, or count once without values.
     ///
-    /// Rows are dealt out by item, then by user, so that each user's items come in their order without sorting.
-    pub(in crate::transform) fn new(
-        users: &[u32],
-        items: &[u32],
-        values: Option<&[f64]>,
-        height: usize,
-        width: usize,
-    ) -> Self {
-        let by_item = dealt(items, users, values, width);
-        let starts = starts(users, height);
-        let mut matrix = Self { starts, items: vec![0; items.len()], values: None, width };
+    /// Rows are dealt out by item, then by user, so that each user's items come in their order without sorting. They go
+    /// as soon as they are dealt out once.
+    pub(in crate::transform) fn new(cells: impl Cells, height: usize, width: usize) -> Self {
+        let (mut user_counts, mut item_counts) = (vec![0_usize; height + 1], vec![0_usize; width + 1]);
+        cells.each(|user, item, _| {
+            user_counts[user as usize + 1] += 1;
+            item_counts[item as usize + 1] += 1;
+        });
+        let (starts, by_item) = (running(user_counts), dealt(&cells, running(item_counts)));
+        drop(cells);
+        let mut matrix = Self { starts, items: vec![0; by_item.items.len()], values: None, width };
         match &by_item.values {
             None => matrix.once(&by_item),
             Some(values) => matrix.add_up(&by_item, values),
@@ -152,25 +173,30 @@ impl Matrix {
 
 /// Where each code's part starts when rows are put together by code, and the end.
 fn starts(codes: &[u32], count: usize) -> Vec<usize> {
-    let mut starts = vec![0_usize; count + 1];
-    codes.iter().for_each(|code| starts[*code as usize + 1] += 1);
-    (0..count).for_each(|code| starts[code + 1] += starts[code]);
-    starts
+    let mut counts = vec![0_usize; count + 1];
+    codes.iter().for_each(|code| counts[*code as usize + 1] += 1);
+    running(counts)
 }
 
-/// What goes with each code, put together by code, in the order of the rows.
-fn dealt(codes: &[u32], with: &[u32], values: Option<&[f64]>, count: usize) -> Matrix {
-    let starts = starts(codes, count);
+/// Counts, each at the place after its own, as the sums before them.
+fn running(mut counts: Vec<usize>) -> Vec<usize> {
+    (1..counts.len()).for_each(|at| counts[at] += counts[at - 1]);
+    counts
+}
+
+/// The users and values of each item, put together by item, in the order of the rows.
+fn dealt(cells: &impl Cells, starts: Vec<usize>) -> Matrix {
+    let rows = starts.last().copied().unwrap_or(0);
     let mut next = starts.clone();
-    let mut others = vec![0_u32; with.len()];
-    let mut dealt_values = values.map(|values| vec![0.0; values.len()]);
-    for (row, (code, other)) in codes.iter().zip(with).enumerate() {
-        let place = &mut next[*code as usize];
-        others[*place] = *other;
-        if let (Some(to), Some(from)) = (&mut dealt_values, values) {
-            to[*place] = from[row];
+    let mut users = vec![0_u32; rows];
+    let mut values = cells.valued().then(|| vec![0.0; rows]);
+    cells.each(|user, item, value| {
+        let place = &mut next[item as usize];
+        users[*place] = user;
+        if let Some(values) = &mut values {
+            values[*place] = value;
         }
         *place += 1;
-    }
-    Matrix { starts, items: others, values: dealt_values, width: 0 }
+    });
+    Matrix { starts, items: users, values, width: 0 }
 }

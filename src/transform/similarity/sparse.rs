@@ -403,7 +403,7 @@ mod tests {
                 cells.2.push(random.share());
             }
         }
-        Matrix::new(&cells.0, &cells.1, Some(&cells.2), 60, width)
+        Matrix::new((&cells.0[..], &cells.1[..], Some(&cells.2[..])), 60, width)
     }
 
     #[test]
