@@ -97,7 +97,7 @@ impl Scan {
     /// The query; one row a day.
     pub fn sql(&self) -> String {
         let row = self.all.iter().map(|column| format!("coalesce(to_varchar({}), '?')", column.name.sql()));
-        let row = row.collect::<Vec<_>>().join(" || '|' || ");
+        let row = format!("concat_ws('|', {})", row.collect::<Vec<_>>().join(", "));
         let mut select = vec![
             format!("{} as \"day\"", self.day()),
             "count(*) as \"rows\"".to_owned(),
