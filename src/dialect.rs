@@ -21,6 +21,9 @@ pub mod types;
 /// Values as SQL literals.
 pub mod literal;
 
+/// Names of calls inside plans.
+mod digest;
+
 /// What a session remembers and functions ask for: time zone, formats, week rules, the pinned clock.
 pub mod session;
 

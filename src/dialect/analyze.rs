@@ -22,7 +22,7 @@ mod typed;
 
 pub(super) use guard::Guard;
 pub(super) use mixed::alike_rows;
-pub(super) use typed::projection;
+pub(super) use typed::{field, projection};
 
 /// Planners of operators and accesses, asked in order before DataFusion's own.
 pub(super) fn planners() -> Vec<Arc<dyn ExprPlanner>> {

@@ -14,6 +14,8 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use crate::dialect::digest::call_name;
+
 /// Key of a field's metadata under which the specification stands.
 const COLLATION: &str = "snowflake.collation";
 
@@ -144,9 +146,8 @@ impl ScalarUDFImpl for Marked {
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        let shown: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
         let text = self.collation.as_ref().map_or("", |collation| &collation.text);
-        Ok(format!("{}({}, '{text}')", self.name(), shown.join(", ")))
+        Ok(format!("{} {text}", call_name(self.name(), args)))
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
@@ -176,6 +177,7 @@ impl ScalarUDFImpl for Marked {
 #[cfg(test)]
 mod tests {
     use super::Collation;
+    use crate::dialect::digest::call_name;
 
     #[test]
     fn specifications_are_read() {

@@ -23,6 +23,7 @@ use super::variant::array::{of_texts, texts};
 use super::variant::convert::to_texts;
 use super::variant::text::{Kind, elements, members};
 use super::variant::write::{escape, object};
+use crate::dialect::digest::call_name;
 
 /// Key of a field's metadata under which the structured type of its values stands.
 const STRUCTURE: &str = "snowflake.structure";
@@ -258,8 +259,7 @@ impl ScalarUDFImpl for Structured {
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        let shown: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
-        Ok(format!("CAST({} AS {})", shown.join(", "), self.text))
+        Ok(format!("{} as {}", call_name("cast", args), self.text))
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {

@@ -46,7 +46,7 @@ impl Mixed<'_> {
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => match operators::function(op, &left, &right) {
                 Some(call) => call,
-                None => return Ok(Transformed::yes(self.compare(*left, op, *right)?)),
+                None => return self.binary(left, op, right),
             },
             Expr::Not(inner) => Expr::Not(Box::new(self.condition(*inner)?)),
             Expr::IsTrue(inner) => Expr::IsTrue(Box::new(self.condition(*inner)?)),
@@ -215,17 +215,27 @@ impl Mixed<'_> {
 
     /// A comparison, AND or OR with the casts that its operands need.
     pub(super) fn compare(self, left: Expr, op: Operator, right: Expr) -> Result<Expr> {
-        let binary = |left, right| Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
-        if matches!(op, Operator::And | Operator::Or) {
-            return Ok(binary(self.condition(left)?, self.condition(right)?));
+        Ok(self.binary(Box::new(left), op, Box::new(right))?.data)
+    }
+
+    /// The same of any operator, and whether casts were needed.
+    fn binary(self, left: Box<Expr>, op: Operator, right: Box<Expr>) -> Result<Transformed<Expr>> {
+        let binary = |left, right| Expr::BinaryExpr(BinaryExpr::new(left, op, right));
+        let is_logical = matches!(op, Operator::And | Operator::Or);
+        let is_comparison = op.supports_propagation()
+            || matches!(op, Operator::NotEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
+        if !is_logical && !is_comparison {
+            return Ok(Transformed::no(binary(left, right)));
         }
-        if !op.supports_propagation()
-            && !matches!(op, Operator::NotEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
-        {
-            return Ok(binary(left, right));
+        let (a, b) = (data_type(&left, self.schema)?, data_type(&right, self.schema)?);
+        if a == b && if is_logical { a == DataType::Boolean } else { !matches!(a, DataType::Struct(_)) } {
+            return Ok(Transformed::no(binary(left, right)));
         }
-        let (left, right) = self.compared(left, right)?;
-        Ok(binary(left, right))
+        let (left, right) = match is_logical {
+            true => (self.condition(*left)?, self.condition(*right)?),
+            false => self.compared(*left, *right)?,
+        };
+        Ok(Transformed::yes(binary(Box::new(left), Box::new(right))))
     }
 
     /// Two expressions as they are compared.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion, TreeNodeRewriter};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection, Union};
@@ -14,7 +14,7 @@ use datafusion::optimizer::analyzer::type_coercion::{TypeCoercion, TypeCoercionR
 use datafusion::optimizer::utils::NamePreserver;
 
 use super::mixed::{Mixed, common_type};
-use super::typed::projection;
+use super::typed::{projection, settled};
 use crate::dialect::session::SessionParameters;
 
 /// Casts, comparisons and mixed types as Snowflake has them.
@@ -40,7 +40,7 @@ fn node(plan: LogicalPlan, zone: &str, changed: &mut bool) -> Result<Transformed
         schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
     }
     let mixed = Mixed { schema: &schema, zone };
-    let mut coercion = TypeCoercionRewriter::new(&schema);
+    let mut rest = Rest { schema: &schema, coercion: TypeCoercionRewriter::new(&schema) };
     let names = NamePreserver::new(&plan);
     let plan = plan
         .map_expressions(|expr| {
@@ -51,10 +51,10 @@ fn node(plan: LogicalPlan, zone: &str, changed: &mut bool) -> Result<Transformed
         .transform_data(|plan| {
             plan.map_expressions(|expr| {
                 let name = names.save(&expr);
-                Ok(expr.rewrite(&mut coercion)?.update_data(|expr| name.restore(expr)))
+                Ok(expr.rewrite(&mut rest)?.update_data(|expr| name.restore(expr)))
             })
         })?
-        .map_data(|plan| coercion.coerce_plan(plan))?;
+        .map_data(|plan| rest.coercion.coerce_plan(plan))?;
     *changed |= match &plan.data {
         // Their columns are those of their inputs.
         LogicalPlan::Filter(_) | LogicalPlan::Join(_) | LogicalPlan::Sort(_) => false,
@@ -62,6 +62,21 @@ fn node(plan: LogicalPlan, zone: &str, changed: &mut bool) -> Result<Transformed
         _ => plan.transformed,
     };
     if *changed { plan.map_data(recomputed) } else { Ok(plan) }
+}
+
+/// What DataFusion coerces by its own rules. Where all parts have the types already that it would give them, which is most
+/// of the time, it is not asked: it tells types by spelling expressions out.
+struct Rest<'a> {
+    schema: &'a DFSchema,
+    coercion: TypeCoercionRewriter<'a>,
+}
+
+impl TreeNodeRewriter for Rest<'_> {
+    type Node = Expr;
+
+    fn f_up(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
+        if settled(&expr, self.schema)? { Ok(Transformed::no(expr)) } else { self.coercion.f_up(expr) }
+    }
 }
 
 /// A node with the columns that its expressions and inputs give now.

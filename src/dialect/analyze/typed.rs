@@ -6,17 +6,51 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::binary::BinaryTypeCoercer;
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{Between, InList, ScalarFunction};
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Projection, ReturnFieldArgs};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ReturnFieldArgs};
 
 /// The type of an expression.
 pub(in crate::dialect) fn data_type(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
     Ok(field(expr, schema)?.data_type().clone())
 }
 
+/// Whether DataFusion's coercion leaves an expression as it is: its parts have the types that it would give them.
+pub(super) fn settled(expr: &Expr, schema: &DFSchema) -> Result<bool> {
+    let one = |expr: &Expr| data_type(expr, schema);
+    let is_plain = |data_type: &DataType| !data_type.is_nested() && !matches!(data_type, DataType::Dictionary(..));
+    Ok(match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let (left, right) = (one(left)?, one(right)?);
+            let settled = match op {
+                Operator::And | Operator::Or => left == DataType::Boolean,
+                op => op.supports_propagation() && is_plain(&left),
+            };
+            settled && left == right
+        }
+        Expr::Not(inner) | Expr::IsTrue(inner) | Expr::IsFalse(inner) => one(inner)? == DataType::Boolean,
+        Expr::IsNotTrue(inner) | Expr::IsNotFalse(inner) => one(inner)? == DataType::Boolean,
+        Expr::Between(Between { expr, low, high, .. }) => {
+            let kind = one(expr)?;
+            is_plain(&kind) && kind == one(low)? && kind == one(high)?
+        }
+        Expr::InList(InList { expr, list, .. }) => {
+            let kind = one(expr)?;
+            let alike = list.iter().map(|item| Ok(one(item)? == kind)).collect::<Result<Vec<bool>>>()?;
+            is_plain(&kind) && alike.into_iter().all(|alike| alike)
+        }
+        Expr::ScalarFunction(call) => {
+            let given = call.args.iter().map(|arg| field(arg, schema)).collect::<Result<Vec<_>>>()?;
+            fields_with_udf(&given, call.func.as_ref()).is_ok_and(|taken| {
+                taken.iter().map(|field| field.data_type()).eq(given.iter().map(|field| field.data_type()))
+            })
+        }
+        _ => false,
+    })
+}
+
 /// The field that [`ExprSchemable::to_field`] tells, with any name.
-fn field(expr: &Expr, schema: &DFSchema) -> Result<FieldRef> {
+pub(in crate::dialect) fn field(expr: &Expr, schema: &DFSchema) -> Result<FieldRef> {
     let plain = |data_type, nullable| Ok(Arc::new(Field::new("", data_type, nullable)));
     match expr {
         Expr::Alias(alias) if alias.metadata.is_none() => field(&alias.expr, schema),

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
 };
 
 use super::{Target, cast, castable, exactly, refuse};
+use crate::dialect::digest::call_name;
 use crate::dialect::format::column::Misfit;
 use crate::dialect::session::SessionParameters;
 use crate::dialect::types::SqlType;
@@ -74,8 +75,7 @@ impl ScalarUDFImpl for Cast {
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        let shown: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
-        Ok(format!("{}({} AS {})", self.name().to_uppercase(), shown.join(", "), self.target))
+        Ok(format!("{} as {}", call_name(self.name(), args), self.target))
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {

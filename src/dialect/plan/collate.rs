@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::logical_expr::{Expr, ExprSchemable, lit};
+use datafusion::logical_expr::{Expr, lit};
 use sqlparser::ast::{self, BinaryOperator, FunctionArg, FunctionArgExpr};
 
 use super::scope::Scope;
 use super::{At, Binder, Bound};
 use crate::diagnostic::Diagnostic;
+use crate::dialect::analyze::field;
 use crate::dialect::collation::{Collation, collated, key_of};
 use crate::text::Span;
 
@@ -49,7 +50,7 @@ impl<'a> Binder<'a> {
     pub(super) fn collation_of(&self, expr: &Expr, schema: &DFSchema) -> Option<Collation> {
         match expr {
             Expr::Literal(..) => None,
-            _ => Collation::of(&expr.to_field(schema).ok()?.1),
+            _ => Collation::of(&*field(expr, schema).ok()?),
         }
     }
 
