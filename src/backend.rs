@@ -42,6 +42,11 @@ pub trait Backend: Send + Sync {
     /// The rows of a query over published tables and results built in this run.
     async fn query(&self, query: &Query) -> Result<Vec<RecordBatch>, BackendError>;
 
+    /// The rows of a query over one table or result whose plan says which, and whose SQL gives all of those and may give more.
+    async fn narrowed(&self, query: &Query) -> Result<Vec<RecordBatch>, BackendError> {
+        self.query(query).await
+    }
+
     /// Makes the results of these steps visible under their names, all at once or none, and gives the version of each.
     async fn publish(&self, job: &Name, steps: &[&PlannedStep]) -> Result<Vec<String>, BackendError>;
 

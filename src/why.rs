@@ -9,6 +9,9 @@
 /// What a query reads.
 mod reads;
 
+/// Conditions as Snowflake SQL.
+mod condition;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -234,17 +237,17 @@ impl<'a> Tracer<'a> {
     ) -> Result<Vec<RecordBatch>, BackendError> {
         let mut all: Vec<Expr> = conditions.to_vec();
         all.extend(wanted.iter().filter_map(|(column, values)| one_of(schema, column, values)));
+        let sql = condition::select(&all, MOST_ROWS);
         let mut builder = LogicalPlanBuilder::from(scan(origin, schema)?);
         if let Some(condition) = conjunction(all) {
             builder = builder.filter(condition).map_err(unbound)?;
         }
         let plan = builder.limit(0, Some(MOST_ROWS)).and_then(LogicalPlanBuilder::build).map_err(unbound)?;
         let place = crate::text::SourceFile::new("", "").span(0..0);
-        let name = TableName::bare(Name::quoted("rows"));
+        let name = TableName::bare(Name::unquoted(condition::ROWS));
         let input = Input { name: Spanned::new(name, place), origin: origin.clone() };
-        self.aside
-            .rows(&Query { sql: String::new(), inputs: vec![input.clone()], plan: Opaque::new(plan) }, &[input])
-            .await
+        let query = Query { sql, inputs: vec![input.clone()], plan: Opaque::new(plan) };
+        self.aside.narrowed(&query, &[input]).await
     }
 
     /// Follows the rows of a query into each table that it reads, those first that the rows say most of.

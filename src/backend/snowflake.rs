@@ -5,8 +5,9 @@
 //! | --- | --- |
 //! | of a step with one reader | a named query inside its reader's |
 //! | of a step with several | a transient table `<job>__<step>__PIPE_<run>` |
-//! | to be published | the same, until all tests of its job have passed |
+//! | to be published | the same, until all tests of its job have passed; kept after that as an earlier state, as long as retention says |
 //! | published | `INSERT OVERWRITE` in one transaction where the columns are the same, else `CREATE OR REPLACE TABLE … COPY GRANTS` |
+//! | that grows | a clone of the table that takes the rows that come; published, the table takes them as well |
 //!
 //! A transform without a form in SQL, and a step marked `engine: local`, fetches its inputs, is computed on this machine, and
 //! loads its result.
@@ -26,6 +27,9 @@ mod text;
 /// What the server knows of its tables.
 mod catalogue;
 
+/// What was published when.
+mod states;
+
 /// The run history beside the tables.
 mod history;
 
@@ -35,8 +39,14 @@ mod load;
 /// Steps that are computed on this machine.
 mod local;
 
+/// Tables that grow.
+mod growth;
+
 /// Results made visible.
 mod publish;
+
+/// Earlier states of tables.
+mod earlier;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -47,18 +57,22 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::SessionState;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
 pub use connect::{Credential, Login, Stage};
+pub use states::State;
 
+use super::datafusion::{failed, swap};
 use super::{Attempt, Backend, BackendError, Built, Entry, Keep, Rows};
 use crate::dialect::{Column, Dialect};
 use crate::name::{Name, TableName};
 use crate::opaque::Opaque;
+use crate::plan::incremental::queried;
 use crate::plan::{Input, Origin, PlannedStep, Query, StepId, Work};
 use crate::store::Stores;
 use connect::Connector;
+use growth::Grown;
 use session::{Purpose, Worker};
 use text::{Meaning, Text};
 
@@ -72,8 +86,30 @@ enum Held {
     Query(Text),
     /// A table built aside.
     Table(TableName),
+    /// A query or a table for each batch of intervals.
+    Batches(Vec<Held>),
     /// What was published.
     Published(TableName),
+}
+
+impl Held {
+    /// The tables built aside.
+    fn tables(self) -> Vec<TableName> {
+        match self {
+            Self::Table(table) => vec![table],
+            Self::Batches(all) => all.into_iter().flat_map(Self::tables).collect(),
+            Self::Query(_) | Self::Published(_) => Vec::new(),
+        }
+    }
+}
+
+/// What names in a step's SQL stand for besides other steps and published tables.
+#[derive(Debug, Default)]
+struct Frame {
+    /// The tables of the step's own, as they are to be read.
+    own: Vec<(TableName, Meaning)>,
+    /// The batch of intervals that is built.
+    batch: usize,
 }
 
 /// What a run on Snowflake needs besides the login.
@@ -88,6 +124,8 @@ pub struct Means {
     pub memory: usize,
     /// The folder for what is spilled.
     pub spill: PathBuf,
+    /// How many states of a published table are kept, the current one included.
+    pub kept: usize,
 }
 
 /// A Snowflake target.
@@ -101,6 +139,10 @@ pub struct Snowflake {
     queries: Mutex<HashMap<StepId, Vec<String>>>,
     /// The names of results that are to become tables.
     names: Mutex<HashMap<StepId, TableName>>,
+    /// What is known of tables that grow and were built.
+    grown: Mutex<HashMap<StepId, Grown>>,
+    /// The run that published each table last, as it was when this run decided what to do.
+    known: Mutex<HashMap<TableName, String>>,
     /// Tables built aside that no step reads any more. Queries that are held may still name them, so that they go at the end.
     done_with: Mutex<Vec<TableName>>,
 }
@@ -111,48 +153,13 @@ impl Snowflake {
         let clock = (means.clock, login.timezone.parse().unwrap_or(Tz::UTC));
         let state = Opaque::new(dialect.state().clone());
         let (connector, cancel) = (Connector::new(login), CancellationToken::new());
-        let (held, queries, names, done_with) = Default::default();
-        Self { connector, means, clock, state, cancel, held, queries, names, done_with }
+        let (held, queries, names, grown, known, done_with) = Default::default();
+        Self { connector, means, clock, state, cancel, held, queries, names, grown, known, done_with }
     }
 
     /// The history that is kept with the tables.
     pub async fn history(&self) -> Result<Vec<Entry>, BackendError> {
         history::read(&mut self.worker("history"), &self.history_table("LEDGER")).await
-    }
-
-    /// Makes what the history needs where it is missing, and drops what runs left that are over; of these steps it takes
-    /// over what the named runs finished, and gives those that it found.
-    pub async fn prepare(
-        &self,
-        over: &dyn Fn(&str) -> bool,
-        adopt: &[(StepId, String)],
-    ) -> Result<Vec<StepId>, BackendError> {
-        let (database, schema) = (self.connector.database(), self.connector.login().schema.clone());
-        let mut worker = self.worker("prepare");
-        if catalogue::count(&mut worker, &self.history_table("PUBLISHED")).await.is_err() {
-            for statement in history::tables(&database, &schema) {
-                worker.run(statement).await?;
-            }
-        }
-        let mut adopted = Vec::new();
-        for left in catalogue::left_behind(&mut worker, &database, &schema).await? {
-            let of = |(step, run): &&(StepId, String)| text::staging(&database, &schema, step, run) == left;
-            if let Some((step, _)) = adopt.iter().find(of) {
-                self.hold(step, Held::Table(left));
-                adopted.push(step.clone());
-            } else if left.table.as_str().rsplit_once(text::MARK).is_some_and(|(_, run)| over(run)) {
-                worker.run(format!("DROP TABLE IF EXISTS {}", left.sql())).await?;
-            }
-        }
-        Ok(adopted)
-    }
-
-    /// The tables that runs built aside and that are there still, each told by its step and run.
-    pub async fn unpublished(&self, of: &[(StepId, String)]) -> Result<Vec<StepId>, BackendError> {
-        let (database, schema) = (self.connector.database(), &self.connector.login().schema);
-        let left = catalogue::left_behind(&mut self.worker("prepare"), &database, schema).await?;
-        let is_there = |(step, run): &&(StepId, String)| left.contains(&text::staging(&database, schema, step, run));
-        Ok(of.iter().filter(is_there).map(|(step, _)| step.clone()).collect())
     }
 
     /// The columns of every one of these tables that exists.
@@ -210,24 +217,34 @@ impl Snowflake {
         text::staging(&self.connector.database(), &self.connector.login().schema, &step.id, &attempt.run)
     }
 
-    /// SQL over these inputs as the server gets it; `missing` are tables of the step's own that are not there yet.
-    fn text(&self, sql: &str, inputs: &[Input], missing: &[(TableName, Text)]) -> Result<Text, BackendError> {
+    /// SQL over these inputs as the server gets it.
+    fn text(&self, sql: &str, inputs: &[Input], frame: &Frame) -> Result<Text, BackendError> {
         let meaning = |name: &TableName| {
             let input = inputs.iter().find(|input| input.name.value == *name)?;
             match &input.origin {
-                Origin::Step(step, published) => match (self.held(step), published) {
-                    (Some(Held::Query(query)), _) => Some(Meaning::Query(text::query_name(step), query)),
-                    (Some(Held::Table(table) | Held::Published(table)), _) => Some(Meaning::Table(table)),
-                    (None, published) => published.clone().map(Meaning::Table),
-                },
+                Origin::Step(step, published) => self.meaning(step, published.as_ref(), frame.batch),
                 Origin::Own(own) => {
-                    let (_, nothing) = missing.iter().find(|(name, _)| name == own)?;
-                    Some(Meaning::Query(Name::quoted("PIPE__NOTHING_YET"), nothing.clone()))
+                    let framed = frame.own.iter().find(|(name, _)| name == own).map(|(_, meaning)| meaning.clone());
+                    framed.or_else(|| Some(Meaning::Table(own.clone())))
                 }
-                Origin::Table(_) => None,
+                Origin::Table(table) => Some(Meaning::Table(table.clone())),
             }
         };
         Text::of(sql, &meaning, self.clock)
+    }
+
+    /// What a step's name stands for.
+    fn meaning(&self, step: &StepId, published: Option<&TableName>, batch: usize) -> Option<Meaning> {
+        let held = match self.held(step) {
+            Some(Held::Batches(all)) => all.get(batch).cloned(),
+            held => held,
+        };
+        match held {
+            Some(Held::Query(query)) => Some(Meaning::Query(text::query_name(step), query)),
+            Some(Held::Table(table) | Held::Published(table)) => Some(Meaning::Table(table)),
+            Some(Held::Batches(_)) => None,
+            None => published.cloned().map(Meaning::Table),
+        }
     }
 
     /// The tables of the step's own that it reads and that are not there yet, or do not count, as queries without rows.
@@ -236,36 +253,50 @@ impl Snowflake {
         worker: &mut Worker,
         step: &PlannedStep,
         attempt: &Attempt,
-    ) -> Result<Vec<(TableName, Text)>, BackendError> {
+    ) -> Result<Frame, BackendError> {
         let own: Vec<&TableName> = step
             .inputs
             .iter()
             .filter_map(|input| if let Origin::Own(own) = &input.origin { Some(own) } else { None })
             .collect();
         if own.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Frame::default());
         }
         let present = catalogue::columns(worker, &self.connector.database(), &own).await?;
         let counts = |name: &TableName| {
             !attempt.afresh && present.get(name).is_some_and(|columns| catalogue::same(columns, &step.columns))
         };
-        Ok(own.into_iter().filter(|own| !counts(own)).map(|own| (own.clone(), text::nothing(&step.columns))).collect())
+        let nothing = || Meaning::Query(Name::quoted("PIPE__NOTHING_YET"), text::nothing(&step.columns));
+        let own = own.into_iter().filter(|own| !counts(own)).map(|own| (own.clone(), nothing())).collect();
+        Ok(Frame { own, batch: 0 })
     }
 
     /// Builds a query's result aside, or keeps the query for its readers.
     async fn keep(&self, step: &PlannedStep, sql: &str, attempt: &Attempt) -> Result<Built, BackendError> {
         let mut worker = self.of_attempt(step, attempt);
-        let missing = self.not_there(&mut worker, step, attempt).await?;
-        let query = self.text(sql, &step.inputs, &missing)?;
+        let frame = self.not_there(&mut worker, step, attempt).await?;
+        let query = self.text(sql, &step.inputs, &frame)?;
         if matches!(attempt.keep, Keep::Inline | Keep::View(_)) {
             self.hold(&step.id, Held::Query(query));
             return Ok(Built::default());
         }
         let table = self.staging(step, attempt);
-        worker.run(text::build(&table, &query, &step.columns)).await?;
+        let columns = step.incremental.as_ref().map_or(&*step.columns, |grows| queried(&grows.how, &step.columns));
+        worker.run(text::build(&table, &query, columns)).await?;
         let rows = catalogue::count(&mut worker, &table).await?;
         self.built(step, table, attempt, &worker);
         Ok(Built { rows: Some(rows) })
+    }
+
+    /// The query for the rows of a step that was built.
+    fn rows_of(&self, step: &PlannedStep) -> Result<String, BackendError> {
+        match self.held(&step.id) {
+            Some(Held::Query(query)) => Ok(query.whole()),
+            Some(Held::Table(table) | Held::Published(table)) => Ok(format!("SELECT * FROM {}", table.sql())),
+            Some(Held::Batches(_)) | None => {
+                Err(BackendError::author(format!("`{}` has no rows to hand out", step.id)))
+            }
+        }
     }
 
     fn built(&self, step: &PlannedStep, table: TableName, attempt: &Attempt, worker: &Worker) {
@@ -273,6 +304,11 @@ impl Snowflake {
         if let Keep::Table(name) = &attempt.keep {
             self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(step.id.clone(), name.clone());
         }
+        self.asked(step, worker);
+    }
+
+    /// Notes by which names the server knows what a try asked of it.
+    fn asked(&self, step: &PlannedStep, worker: &Worker) {
         let mut queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
         queries.insert(step.id.clone(), worker.queries().to_vec());
     }
@@ -280,14 +316,18 @@ impl Snowflake {
     /// Takes rows from this machine as the step's result.
     async fn take(&self, step: &PlannedStep, rows: Rows, attempt: &Attempt) -> Result<Built, BackendError> {
         let (table, mut worker) = (self.staging(step, attempt), self.of_attempt(step, attempt));
-        let way = load::Way {
+        let rows = load::fill(&mut worker, &table, &step.columns, rows, &self.way(step, attempt)).await?;
+        self.built(step, table, attempt, &worker);
+        Ok(Built { rows: Some(rows) })
+    }
+
+    /// How rows of this machine travel.
+    fn way(&self, step: &PlannedStep, attempt: &Attempt) -> load::Way<'_> {
+        load::Way {
             stores: &self.means.stores,
             stage: self.connector.login().stage.as_ref(),
             folder: format!("{}/{}-{}/", step.id, attempt.run, attempt.number),
-        };
-        let rows = load::fill(&mut worker, &table, &step.columns, rows, &way).await?;
-        self.built(step, table, attempt, &worker);
-        Ok(Built { rows: Some(rows) })
+        }
     }
 }
 
@@ -301,9 +341,14 @@ impl Backend for Snowflake {
         if let (Some(Held::Table(table)), 1) = (self.held(&step.id), attempt.number) {
             // Taken over from an earlier run.
             let rows = catalogue::count(&mut self.of_attempt(step, attempt), &table).await?;
+            self.has_grown(step, attempt, rows);
             return Ok(Built { rows: Some(rows) });
         }
         match &step.work {
+            Work::Query(_) if step.interval_of.is_some() && !step.batches.is_empty() => {
+                self.build_batched(step, attempt).await
+            }
+            Work::Query(query) if step.incremental.is_some() => self.build_growing(step, query, attempt).await,
             Work::Query(query) if step.local => self.query_here(step, query, attempt).await,
             Work::Query(query) => self.keep(step, &query.sql, attempt).await,
             Work::Transform(work) => match &work.sql {
@@ -320,11 +365,7 @@ impl Backend for Snowflake {
     }
 
     async fn stream(&self, step: &PlannedStep) -> Result<Rows, BackendError> {
-        let sql = match self.held(&step.id) {
-            Some(Held::Query(query)) => query.whole(),
-            Some(Held::Table(table) | Held::Published(table)) => format!("SELECT * FROM {}", table.sql()),
-            None => return Err(BackendError::author(format!("`{}` has no rows to hand out", step.id))),
-        };
+        let sql = self.rows_of(step)?;
         let parts = self.worker(&format!("{}/stream", step.id)).parts(sql).await?;
         let schema = step.schema.clone();
         let next = |mut parts: session::Parts| async move {
@@ -335,8 +376,19 @@ impl Backend for Snowflake {
         Ok(rows.map(move |batch| batch.and_then(|batch| load::at_rest(&batch, &schema))).boxed())
     }
 
+    async fn narrowed(&self, query: &Query) -> Result<Vec<RecordBatch>, BackendError> {
+        let mut worker = self.worker("rows");
+        let (mut rows, mut room) = (HashMap::new(), self.means.memory);
+        let sql = self.text(&query.sql, &query.inputs, &Frame::default())?.whole();
+        for table in swap::inputs(&query.plan).map_err(failed)? {
+            let fetched = self.fetched(&mut worker, sql.clone(), &table.schema, &mut room).await?;
+            rows.insert(table.origin.clone(), swap::Rows::Table(fetched));
+        }
+        self.computed(&query.plan, &rows).await?.try_collect().await
+    }
+
     async fn query(&self, query: &Query) -> Result<Vec<RecordBatch>, BackendError> {
-        let sql = self.text(&query.sql, &query.inputs, &[])?.whole();
+        let sql = self.text(&query.sql, &query.inputs, &Frame::default())?.whole();
         Ok(self.worker("test").rows(sql).await?.batches)
     }
 
@@ -346,9 +398,11 @@ impl Backend for Snowflake {
 
     async fn discard(&self, step: &StepId) -> Result<(), BackendError> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
-        if let Some(Held::Table(table)) = held {
-            self.done_with.lock().unwrap_or_else(PoisonError::into_inner).push(table);
-        }
+        let grown = self.grown.lock().unwrap_or_else(PoisonError::into_inner).remove(step).is_some();
+        let mut tables = held.map(Held::tables).unwrap_or_default();
+        let comes: Vec<TableName> = tables.iter().filter(|_| grown).map(text::coming).collect();
+        tables.extend(comes);
+        self.done_with.lock().unwrap_or_else(PoisonError::into_inner).extend(tables);
         Ok(())
     }
 
@@ -374,7 +428,7 @@ impl Backend for Snowflake {
         let mut worker = self.worker("discard");
         for table in tables {
             // What is left here is dropped by the next run.
-            if let Err(error) = worker.run(format!("DROP TABLE IF EXISTS {}", table.sql())).await {
+            if let Err(error) = worker.run(text::drop(&table)).await {
                 tracing::warn!(%error, "what was built aside is left behind");
                 break;
             }

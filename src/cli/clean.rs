@@ -1,10 +1,14 @@
 //! `pipe clean`: what retention no longer keeps, and what failed runs left behind, is removed.
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::loaded::{Loaded, Meaning};
-use super::{Globals, Outcome, print};
+use super::run::{broken, failed};
+use super::site::Site;
+use super::{Globals, Outcome, block_on, print};
 use crate::ledger::Ledger;
+use crate::run::run_id;
 use crate::settings::Flags;
 use crate::warehouse::Warehouse;
 
@@ -28,13 +32,14 @@ pub(super) struct Clean {
 impl Clean {
     pub(super) fn run(self, globals: &Globals) -> Result<Outcome, Outcome> {
         let loaded = Loaded::read(globals, &Meaning::default(), Flags::default())?;
-        let (local, settings) = (loaded.local()?, &loaded.settings);
+        let settings = &loaded.settings;
         let sets = self.sets.map_or(settings.kept_sets, |sets| usize::try_from(sets).unwrap_or(usize::MAX));
+        let days = chrono::Duration::days(self.days.map_or(settings.kept_days.into(), i64::from));
+        let Ok(local) = loaded.local() else { return on_server(&loaded, sets, crate::run::now() - days) };
         let warehouse = Warehouse::open(&local.warehouse()).map_err(|error| Outcome::Broken(error.to_string()))?;
         let cleaned = warehouse.keeping(sets).clean().map_err(|error| Outcome::Broken(error.to_string()))?;
-        let days = chrono::Duration::days(self.days.map_or(settings.kept_days.into(), i64::from));
-        let runs = match Ledger::open_existing(&local.ledger()).map_err(super::run::broken)? {
-            Some(mut ledger) => ledger.forget_before(crate::run::now() - days).map_err(super::run::broken)?,
+        let runs = match Ledger::open_existing(&local.ledger()).map_err(broken)? {
+            Some(mut ledger) => ledger.forget_before(crate::run::now() - days).map_err(broken)?,
             None => 0,
         };
         let megabytes = cleaned.bytes as f64 / 1e6;
@@ -44,4 +49,21 @@ impl Clean {
         ))?;
         Ok(Outcome::Done)
     }
+}
+
+/// The same on Snowflake: earlier states are tables there, and other machines read the history.
+fn on_server(loaded: &Loaded, sets: usize, before: DateTime<Utc>) -> Result<Outcome, Outcome> {
+    let site = Site::open(loaded, "clean")?;
+    let mut ledger = site.ledger(loaded)?;
+    let Site::Snowflake(remote) = &site else { return Ok(Outcome::Done) };
+    let (states, unpublished) = remote.clean(sets, &ledger)?;
+    let runs = ledger.forget_before(before).map_err(broken)?;
+    let first = run_id(before, 0);
+    let kept = ledger.runs(usize::MAX).map_err(broken)?.into_iter().map(|run| run.record.id);
+    let kept: Vec<String> = kept.filter(|run| *run < first).collect();
+    block_on(remote.backend.forget(&first, &kept))?.map_err(failed)?;
+    print(&format!(
+        "removed {states} earlier states of tables, unpublished results of {unpublished} runs and {runs} runs from the history\n"
+    ))?;
+    Ok(Outcome::Done)
 }

@@ -1,34 +1,32 @@
 //! `pipe diff`: what a change, another run or another target makes of a job's tables.
 
+/// The states that are compared.
+mod state;
+
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use datafusion::datasource::MemTable;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use state::{LAST, State, Tables};
 
 use super::loaded::{Loaded, Meaning};
-use super::rollback::{run_named, set_of};
 use super::run::{broken, failed};
-use super::site::Answering;
+use super::site::{Answering, Site};
 use super::{Globals, Outcome, print};
 use crate::backend::Keep;
-use crate::backend::datafusion::Embedded;
 use crate::diagnostic::Diagnostic;
-use crate::dialect::Column;
 use crate::dialect::session::SessionParameters;
 use crate::diff::{Difference, Fault, Lists, Question, Side};
 use crate::job::{Job, StepKind};
-use crate::ledger::{Ledger, RunRecord};
 use crate::name::{Name, TableName};
 use crate::plan::{Plan, PlannedStep, Work};
 use crate::report::diff as report;
 use crate::rule::Rule;
 use crate::run::aside::Aside;
 use crate::settings::Flags;
-use crate::warehouse::{Snapshot, StoredTable, Warehouse};
+use crate::warehouse::StoredTable;
 use crate::yaml::Node;
-
-/// What is published now.
-const LAST: &str = "last";
 
 /// Arguments of `pipe diff`.
 #[derive(Debug, Args)]
@@ -91,14 +89,6 @@ enum Format {
     Markdown,
 }
 
-/// A state of the tables.
-enum State {
-    /// What the job gives as it is written now.
-    Tree,
-    /// What was published, by whom it is told, and the run where it is one run's.
-    Published { snapshot: Box<Snapshot>, label: String, run: Option<RunRecord> },
-}
-
 impl Diff {
     pub(super) fn run(self, globals: &Globals) -> Result<Outcome, Outcome> {
         if !self.tolerance.is_finite() || self.tolerance < 0.0 {
@@ -108,20 +98,22 @@ impl Diff {
         let loaded = Loaded::read(globals, &self.meaning, Flags::default())?;
         let jobs = loaded.wanted(std::slice::from_ref(&self.job))?;
         let Some(job) = jobs.into_iter().next() else { return Ok(Outcome::Done) };
-        let before = state(&self.against, globals, &loaded)?;
-        let after = self.with.as_ref().map_or(Ok(State::Tree), |named| state(named, globals, &loaded))?;
+        let before = State::named(&self.against, globals, &loaded)?;
+        let after = self.with.as_ref().map_or(Ok(State::Tree), |named| State::named(named, globals, &loaded))?;
         let loaded = self.on_its_day(loaded, &job, [&before, &after])?;
         let (plan, _) = loaded.bound(std::slice::from_ref(&job))?;
         let asked = self.asked(&loaded, &plan, &job)?;
         let (target, _) = Answering::open(&loaded, "diff")?;
-        let comparison =
-            Comparison { diff: &self, loaded: &loaded, plan: &plan, job: &job, backend: target.embedded(&loaded)? };
-        let tables = super::block_on(comparison.tables(&asked, &before, &after))??;
+        let runtime = target.runtime(&loaded)?;
+        let comparison = Comparison { diff: &self, loaded: &loaded, plan: &plan, job: &job, target: &target, runtime };
+        let tables = super::block_on(comparison.tables(&asked, &before, &after))?;
+        target.close()?;
+        let tables = tables?;
         let differs = tables.iter().any(|table| table.difference.as_ref().is_ok_and(|found| !found.is_none()));
         let dialect = loaded.dialect();
         let told = report::Told {
-            before: label(&before),
-            after: label(&after),
+            before: before.label(),
+            after: after.label(),
             tables: &tables,
             parameters: SessionParameters::of(dialect.state().config_options()),
         };
@@ -143,7 +135,7 @@ impl Diff {
         let run = match run {
             Some(run) => Some(run.clone()),
             None => {
-                let ledger = Ledger::open(&loaded.local()?.ledger()).map_err(broken)?;
+                let ledger = Site::open(&loaded, "diff")?.ledger(&loaded)?;
                 let published = ledger.all_published().map_err(broken)?;
                 let own = published.values().filter(|table| table.step.job == *job).map(|table| &table.run).max();
                 own.map_or(Ok(None), |run| ledger.run(run)).map_err(broken)?
@@ -170,52 +162,14 @@ impl Diff {
     }
 }
 
-/// The state that a command names.
-fn state(named: &str, globals: &Globals, loaded: &Loaded) -> Result<State, Outcome> {
-    let opened = |loaded: &Loaded| {
-        let warehouse = Warehouse::open(&loaded.local()?.warehouse()).map_err(|e| Outcome::Broken(e.to_string()))?;
-        Ok::<_, Outcome>(warehouse)
-    };
-    let current = |warehouse: &Warehouse| warehouse.snapshot().map_err(|error| Outcome::Broken(error.to_string()));
-    if named == LAST {
-        let snapshot = Box::new(current(&opened(loaded)?)?);
-        return Ok(State::Published { snapshot, label: "what is published".to_owned(), run: None });
-    }
-    if loaded.settings.targets.iter().any(|target| target == named) {
-        let globals = Globals { target: Some(named.to_owned()), ..globals.clone() };
-        let other = Loaded::read(&globals, &Meaning::default(), Flags::default())?;
-        let snapshot = Box::new(current(&opened(&other)?)?);
-        return Ok(State::Published { snapshot, label: format!("target {named}"), run: None });
-    }
-    let ledger = Ledger::open(&loaded.local()?.ledger()).map_err(broken)?;
-    let run = run_named(&ledger, named).map_err(|outcome| match outcome {
-        Outcome::Wrong(_) => {
-            let message = format!("`{named}` is no run and no target");
-            let hint = "`pipe runs` lists the runs, and `pipe.yaml` names the targets";
-            Outcome::Wrong(vec![Diagnostic::error("unknown-state", message).hint(hint)])
-        }
-        other => other,
-    })?;
-    let warehouse = opened(loaded)?;
-    let snapshot = warehouse.snapshot_of(set_of(&warehouse, &run)?);
-    let snapshot = Box::new(snapshot.map_err(|error| Outcome::Broken(error.to_string()))?);
-    Ok(State::Published { snapshot, label: format!("run {}", run.id), run: Some(run) })
-}
-
-fn label(state: &State) -> &str {
-    match state {
-        State::Tree => "the job as it is written now",
-        State::Published { label, .. } => label,
-    }
-}
-
 /// What every table of a comparison needs.
 struct Comparison<'a> {
     diff: &'a Diff,
     loaded: &'a Loaded,
     plan: &'a Plan,
     job: &'a Name,
-    backend: &'a Embedded,
+    target: &'a Answering,
+    runtime: Arc<RuntimeEnv>,
 }
 
 impl Comparison<'_> {
@@ -224,7 +178,7 @@ impl Comparison<'_> {
         let is_there = Box::new(move |id: &crate::plan::StepId, published: Option<&TableName>| {
             id.job != job && published.is_some()
         });
-        let mut aside = Aside::new(self.plan, self.backend, is_there);
+        let mut aside = Aside::new(self.plan, self.target.backend(), is_there);
         let mut tables = Vec::new();
         for at in asked.iter().copied() {
             let step = &self.plan.steps[at];
@@ -250,8 +204,7 @@ impl Comparison<'_> {
     ) -> Result<Difference, Outcome> {
         let step = &self.plan.steps[at];
         let key = self.key(step)?;
-        let (old, new) = (self.stored(before, step)?, self.stored(after, step)?);
-        if let (Some(old), Some(new)) = (&old, &new)
+        if let (Some(old), Some(new)) = (self.file(before, step)?, self.file(after, step)?)
             && old.object().files == new.object().files
             && old.object().columns == new.object().columns
             && old.object().run == new.object().run
@@ -260,7 +213,7 @@ impl Comparison<'_> {
         {
             return Ok(Difference::none(new.rows(), key));
         }
-        let (old, new) = (self.side(aside, at, before, old).await?, self.side(aside, at, after, new).await?);
+        let (old, new) = (self.side(aside, at, before).await?, self.side(aside, at, after).await?);
         let (old, new) = match (old, new) {
             (Some(old), Some(new)) => (old, new),
             (Some(old), None) => (old.clone(), empty(&old)?),
@@ -288,7 +241,7 @@ impl Comparison<'_> {
             tolerance: self.diff.tolerance,
             samples: self.diff.samples,
         };
-        question.answer(&self.backend.runtime()).await.map_err(|fault| self.told(step, &question, fault))
+        question.answer(&self.runtime).await.map_err(|fault| self.told(step, &question, fault))
     }
 
     /// Whether both states are of one warehouse, where equal marks mean equal rows.
@@ -317,48 +270,31 @@ impl Comparison<'_> {
         }
     }
 
-    /// What a state has stored of a step: the table it publishes, or what `--keep` kept of it.
-    fn stored<'s>(&self, state: &'s State, step: &PlannedStep) -> Result<Option<&'s StoredTable>, Outcome> {
-        let State::Published { snapshot, label, .. } = state else { return Ok(None) };
-        let kept = || TableName::in_schema(step.id.job.clone(), step.id.step.clone());
-        let name = step.publish.clone().unwrap_or_else(kept);
-        match snapshot.table(&name) {
-            Some(table) if table.view().is_some() => {
-                let message = format!("`{}` is a view, of which {label} has no rows", name.lower());
-                Err(Outcome::Broken(message))
+    /// The files that a state has of a step: those of the table it publishes, or of what `--keep` kept of it.
+    fn file<'s>(&self, state: &'s State, step: &PlannedStep) -> Result<Option<&'s StoredTable>, Outcome> {
+        match state {
+            State::Published { tables: Tables::Local(snapshot), label, .. } => {
+                state::file(snapshot, &state::name_of(step), label)
             }
-            other => Ok(other),
+            _ => Ok(None),
         }
     }
 
-    async fn side(
-        &self,
-        aside: &mut Aside<'_>,
-        at: usize,
-        state: &State,
-        stored: Option<&StoredTable>,
-    ) -> Result<Option<Side>, Outcome> {
+    /// What a state has of a step; none where there is no such table.
+    async fn side(&self, aside: &mut Aside<'_>, at: usize, state: &State) -> Result<Option<Side>, Outcome> {
         let step = &self.plan.steps[at];
-        match (state, stored) {
-            (State::Tree, _) if matches!(step.work, Work::Load(_)) => {
+        match state {
+            State::Tree if matches!(step.work, Work::Load(_)) => {
                 Err(Outcome::Broken(format!("`{}` reads files, which only a run does", step.id)))
             }
-            (State::Tree, _) => {
+            State::Tree => {
                 aside.build(at, Keep::Share).await.map_err(failed)?;
-                let rows = self.backend.built(&step.id);
-                Ok(rows.map(|rows| Side { columns: step.columns.clone(), rows }))
+                self.target.result(step).await.map_err(failed)
             }
-            (State::Published { .. }, Some(table)) => {
-                let column = |column: &crate::warehouse::StoredColumn| Column {
-                    name: Name::quoted(column.name.as_str()),
-                    sql_type: column.sql_type(),
-                    nullable: column.nullable,
-                };
-                let rows = table.provider(&self.loaded.settings.timezone);
-                let rows = rows.map_err(|error| Outcome::Broken(error.to_string()))?;
-                Ok(Some(Side { columns: table.columns().iter().map(column).collect(), rows }))
+            State::Published { tables, label, run } => {
+                let zone = &self.loaded.settings.timezone;
+                state::side(tables, &state::name_of(step), label, run.as_ref(), zone).await
             }
-            (State::Published { .. }, None) => Ok(None),
         }
     }
 

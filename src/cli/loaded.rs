@@ -14,9 +14,7 @@ use crate::dialect::session::SessionParameters;
 use crate::dialect::{Column, Dialect};
 use crate::job::Job;
 use crate::job::export::Destination;
-use crate::job::incremental::Strategy;
 use crate::name::{Name, nearest};
-use crate::plan::incremental::PlannedIncremental;
 use crate::plan::{self, Batches, Contracts, Known, Plan, Resolved, Scope, StepId};
 use crate::project::Project;
 use crate::secret::env::EnvironmentSecrets;
@@ -209,7 +207,6 @@ impl Loaded {
         problems.extend(more);
         problems.extend(self.unknown_connections(&resolved.plan));
         problems.extend(shared_folders(&resolved.plan));
-        problems.extend(self.growing_elsewhere(&resolved.plan));
         (resolved, problems)
     }
 
@@ -233,21 +230,6 @@ impl Loaded {
             });
         }
         problems
-    }
-
-    /// Tables that grow, on a target whose backend has them computed whole only.
-    fn growing_elsewhere(&self, plan: &Plan) -> Vec<Diagnostic> {
-        let BackendSettings::Snowflake(_) = &self.settings.target.backend else { return Vec::new() };
-        let told = |grows: &Arc<PlannedIncremental>| {
-            let what = match grows.how.strategy {
-                Strategy::Snapshot(_) => "snapshots",
-                _ => "incremental tables",
-            };
-            let hint = "`materialize: table` computes it whole; a target with `backend: datafusion` builds it as it is";
-            let problem = Diagnostic::error("unsupported", format!("{what} are not built on Snowflake yet"));
-            problem.at(grows.how.span.clone()).hint(hint)
-        };
-        plan.steps.iter().filter_map(|step| step.incremental.as_ref()).map(told).collect()
     }
 
     /// The named jobs bound, or everything that is wrong with them.

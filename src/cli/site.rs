@@ -4,17 +4,21 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use datafusion::execution::runtime_env::RuntimeEnv;
+
 use super::loaded::Loaded;
 use super::run::{broken, failed, sources};
 use super::{Outcome, block_on};
-use crate::backend::datafusion::{Embedded, Limits, LocalTables};
+use crate::backend::datafusion::{Embedded, Limits, LocalTables, runtime};
 use crate::backend::snowflake::{Credential, Login, Means, Snowflake, Stage};
 use crate::backend::{Backend, BackendError};
 use crate::diagnostic::Diagnostic;
+use crate::dialect::Column;
+use crate::diff::Side;
 use crate::ledger::{Ledger, Status};
 use crate::name::{Name, TableName};
 use crate::plan::incremental::Made;
-use crate::plan::{Plan, StepId};
+use crate::plan::{Plan, PlannedStep, StepId};
 use crate::secret::{Parameter, Secret};
 use crate::settings::{BackendSettings, Connection};
 use crate::store::Stores;
@@ -41,6 +45,9 @@ pub(super) trait Marks {
     /// What published tables were made from, and their marks, where that stands with their rows.
     fn made(&self, tables: &[TableName]) -> Result<HashMap<TableName, (Made, String)>, BackendError>;
 
+    /// The columns of every one of these tables that exists.
+    fn columns(&self, tables: &[TableName]) -> Result<HashMap<TableName, Vec<Column>>, BackendError>;
+
     /// Where files are.
     fn stores(&self) -> &Arc<Stores>;
 }
@@ -54,6 +61,10 @@ impl Marks for LocalTables {
         LocalTables::made(self, tables)
     }
 
+    fn columns(&self, tables: &[TableName]) -> Result<HashMap<TableName, Vec<Column>>, BackendError> {
+        LocalTables::columns(self, tables)
+    }
+
     fn stores(&self) -> &Arc<Stores> {
         LocalTables::stores(self)
     }
@@ -61,16 +72,25 @@ impl Marks for LocalTables {
 
 impl Marks for Remote {
     fn versions(&self, tables: &[TableName]) -> Result<HashMap<TableName, String>, BackendError> {
-        block_on(self.backend.versions(tables)).unwrap_or_else(|error| Err(BackendError::author(error.to_string())))
+        awaited(self.backend.versions(tables))
     }
 
-    fn made(&self, _: &[TableName]) -> Result<HashMap<TableName, (Made, String)>, BackendError> {
-        Ok(HashMap::new())
+    fn made(&self, tables: &[TableName]) -> Result<HashMap<TableName, (Made, String)>, BackendError> {
+        awaited(self.backend.made(tables))
+    }
+
+    fn columns(&self, tables: &[TableName]) -> Result<HashMap<TableName, Vec<Column>>, BackendError> {
+        awaited(self.backend.columns(&tables.iter().collect::<Vec<_>>()))
     }
 
     fn stores(&self) -> &Arc<Stores> {
         &self.stores
     }
+}
+
+/// What a target answers; an error too where this machine cannot ask.
+fn awaited<T>(answer: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+    block_on(answer).unwrap_or_else(|error| Err(BackendError::author(error.to_string())))
 }
 
 impl Site {
@@ -89,6 +109,10 @@ impl Marks for Site {
 
     fn made(&self, tables: &[TableName]) -> Result<HashMap<TableName, (Made, String)>, BackendError> {
         self.marks().made(tables)
+    }
+
+    fn columns(&self, tables: &[TableName]) -> Result<HashMap<TableName, Vec<Column>>, BackendError> {
+        self.marks().columns(tables)
     }
 
     fn stores(&self) -> &Arc<Stores> {
@@ -111,12 +135,7 @@ impl Answering {
         let ledger = site.ledger(loaded)?;
         let answering = match site {
             Site::Local(tables) => {
-                let limits = Limits {
-                    memory: usize::try_from(loaded.settings.memory_limit).unwrap_or(usize::MAX),
-                    threads: std::thread::available_parallelism().map_or(2, usize::from),
-                    spill: loaded.home().join("spill").join(std::process::id().to_string()),
-                };
-                Self::Local(Box::new(Embedded::new(*tables, &loaded.dialect(), limits).map_err(failed)?))
+                Self::Local(Box::new(Embedded::new(*tables, &loaded.dialect(), limits(loaded)).map_err(failed)?))
             }
             Site::Snowflake(remote) => {
                 remote.prepared(&[], &ledger)?;
@@ -134,11 +153,29 @@ impl Answering {
         }
     }
 
-    /// The engine on this machine, for what nothing else can do.
-    pub(super) fn embedded(&self, loaded: &Loaded) -> Result<&Embedded, Outcome> {
+    /// What computes on this machine.
+    pub(super) fn runtime(&self, loaded: &Loaded) -> Result<Arc<RuntimeEnv>, Outcome> {
         match self {
-            Self::Local(embedded) => Ok(embedded),
-            Self::Snowflake(_) => Err(loaded.is_elsewhere()),
+            Self::Local(embedded) => Ok(embedded.runtime()),
+            Self::Snowflake(_) => {
+                let limits = limits(loaded);
+                std::fs::create_dir_all(&limits.spill)?;
+                runtime(limits.memory, Some(&limits.spill)).map_err(failed)
+            }
+        }
+    }
+
+    /// The rows of a step that was built aside; none where there are none to hand out.
+    pub(super) async fn result(&self, step: &PlannedStep) -> Result<Option<Side>, BackendError> {
+        match self {
+            Self::Local(embedded) => {
+                let rows = embedded.built(&step.id);
+                Ok(rows.map(|rows| Side { columns: step.columns.clone(), rows }))
+            }
+            Self::Snowflake(remote) => {
+                let (columns, rows) = remote.backend.result(step).await?;
+                Ok(Some(Side { columns, rows }))
+            }
         }
     }
 
@@ -153,6 +190,15 @@ impl Answering {
     /// Waits until everything that was asked for is over.
     pub(super) fn close(self) -> Result<(), Outcome> {
         Ok(block_on(self.backend().close())?)
+    }
+}
+
+/// What a command may take of this machine.
+fn limits(loaded: &Loaded) -> Limits {
+    Limits {
+        memory: usize::try_from(loaded.settings.memory_limit).unwrap_or(usize::MAX),
+        threads: std::thread::available_parallelism().map_or(2, usize::from),
+        spill: loaded.home().join("spill").join(std::process::id().to_string()),
     }
 }
 
@@ -181,6 +227,7 @@ impl Site {
             stores: stores.clone(),
             memory: usize::try_from(loaded.settings.memory_limit).unwrap_or(usize::MAX),
             spill: home.join("spill").join(std::process::id().to_string()),
+            kept: loaded.settings.kept_sets,
         };
         let backend = Snowflake::new(login(loaded, connection)?, &loaded.dialect(), means);
         Ok(Self::Snowflake(Remote { backend: Arc::new(backend), stores }))
@@ -225,13 +272,39 @@ impl Remote {
 
     /// The place for results made ready, what runs that are over have left there gone; which of these are there.
     fn prepared(&self, wanted: &[(StepId, String)], ledger: &Ledger) -> Result<Vec<StepId>, Outcome> {
-        let runs = ledger.runs(1000).map_err(broken)?;
-        let over: BTreeSet<String> = runs
-            .iter()
-            .filter(|run| run.record.status != Status::Running)
-            .map(|run| Snowflake::mark(&run.record.id))
-            .collect();
+        let over = Over::of(ledger)?;
         block_on(self.backend.prepare(&|run| over.contains(run), wanted))?.map_err(failed)
+    }
+
+    /// Lets go of all but so many states of each table, and of what runs left that are over; gives how many states, and how
+    /// many runs.
+    pub(super) fn clean(&self, kept: usize, ledger: &Ledger) -> Result<(usize, usize), Outcome> {
+        let over = Over::of(ledger)?;
+        block_on(self.backend.clean(kept, &|run| over.contains(run)))?.map_err(failed)
+    }
+}
+
+/// The runs whose results nobody waits for any more, by their marks in the names of tables.
+struct Over {
+    runs: BTreeSet<String>,
+    /// What was computed aside before this is over, since no run remembers it.
+    aside_before: String,
+}
+
+impl Over {
+    fn of(ledger: &Ledger) -> Result<Self, Outcome> {
+        let runs = ledger.runs(1000).map_err(broken)?;
+        let over = runs.iter().filter(|run| run.record.status != Status::Running);
+        let a_day_ago = crate::run::now() - chrono::TimeDelta::days(1);
+        Ok(Self {
+            runs: over.map(|run| Snowflake::mark(&run.record.id)).collect(),
+            aside_before: Snowflake::mark(&crate::run::aside::run_of(a_day_ago)),
+        })
+    }
+
+    fn contains(&self, run: &str) -> bool {
+        let aside = run.starts_with(&Snowflake::mark(crate::run::aside::ASIDE));
+        self.runs.contains(run) || aside && *run < *self.aside_before
     }
 }
 

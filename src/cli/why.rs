@@ -68,8 +68,9 @@ impl Why {
         let at = loaded.step(&plan, job, &self.step)?;
         let wanted = wanted(&plan.steps[at], &self.keys)?;
         let (target, _) = Answering::open(&loaded, "why")?;
-        let trace = super::block_on(Tracer::new(&plan, job, target.embedded(&loaded)?).trace(at, wanted))?
-            .map_err(super::run::failed)?;
+        let trace = super::block_on(Tracer::new(&plan, job, target.backend()).trace(at, wanted))?;
+        target.close()?;
+        let trace = trace.map_err(super::run::failed)?;
         if trace.count() == 0 {
             let message = format!("step `{}` has no row with {}", plan.steps[at].id, self.keys.join(" and "));
             return Err(Outcome::Broken(message));

@@ -12,10 +12,11 @@ use super::{Ledger, LedgerError};
 use crate::backend::Entry;
 
 /// What belongs to a run.
-const OF_RUN: [(&str, &str); 5] = [
+const OF_RUN: [(&str, &str); 6] = [
     ("runs", "id = ?1"),
     ("steps", "run = ?1"),
     ("tests", "run = ?1"),
+    ("tries", "run = ?1"),
     ("statements", "hash in (select sql from steps where run = ?1)"),
     (
         "timings",

@@ -120,6 +120,12 @@ pub fn table_columns(how: &Incremental, queried: &[Column]) -> Vec<Column> {
     columns
 }
 
+/// Those of them that its query gives.
+pub fn queried<'c>(how: &Incremental, table: &'c [Column]) -> &'c [Column] {
+    let added = if matches!(how.strategy, Strategy::Snapshot(_)) { crate::job::incremental::VALIDITY.len() } else { 0 };
+    &table[..table.len().saturating_sub(added)]
+}
+
 /// The value of `interval` in templates.
 pub fn variable(interval: Interval, grain: Grain) -> Variable {
     let bound = |at: NaiveDateTime| match grain {

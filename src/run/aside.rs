@@ -2,16 +2,25 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
 use tokio_util::sync::CancellationToken;
 
-use super::keeps;
+use super::{keeps, now, run_id};
 use crate::backend::{Attempt, Backend, BackendError, Keep};
 use crate::name::TableName;
 use crate::plan::{Input, Origin, Plan, Query, StepId, Work};
 
 /// Whether a step need not be built, since what it published serves; the table is what it publishes.
 pub type IsThere<'a> = dyn Fn(&StepId, Option<&TableName>) -> bool + 'a;
+
+/// What the names of runs begin with that compute steps aside.
+pub const ASIDE: &str = "aside ";
+
+/// The run that begins to compute steps aside at an instant.
+pub fn run_of(at: DateTime<Utc>) -> String {
+    format!("{ASIDE}{}", run_id(at, std::process::id()))
+}
 
 /// The steps of a plan that have been built so far.
 pub struct Aside<'a> {
@@ -20,16 +29,28 @@ pub struct Aside<'a> {
     keeps: Vec<Keep>,
     built: BTreeSet<StepId>,
     is_there: Box<IsThere<'a>>,
+    run: String,
 }
 
 impl<'a> Aside<'a> {
     /// Nothing is built yet.
     pub fn new(plan: &'a Plan, backend: &'a dyn Backend, is_there: Box<IsThere<'a>>) -> Self {
-        Self { plan, backend, keeps: keeps(plan, false), built: BTreeSet::new(), is_there }
+        Self { plan, backend, keeps: keeps(plan, false), built: BTreeSet::new(), is_there, run: run_of(now()) }
     }
 
     /// The rows of a query over these inputs.
     pub async fn rows(&mut self, query: &Query, inputs: &[Input]) -> Result<Vec<RecordBatch>, BackendError> {
+        self.build_inputs(inputs).await?;
+        self.backend.query(query).await
+    }
+
+    /// The rows of a query over one of these inputs whose SQL may give more than its plan.
+    pub async fn narrowed(&mut self, query: &Query, inputs: &[Input]) -> Result<Vec<RecordBatch>, BackendError> {
+        self.build_inputs(inputs).await?;
+        self.backend.narrowed(query).await
+    }
+
+    async fn build_inputs(&mut self, inputs: &[Input]) -> Result<(), BackendError> {
         for input in inputs {
             if let Origin::Step(id, published) = &input.origin
                 && !self.has(id, published.as_ref())
@@ -38,7 +59,7 @@ impl<'a> Aside<'a> {
                 self.build(at, Keep::Share).await?;
             }
         }
-        self.backend.query(query).await
+        Ok(())
     }
 
     /// Builds a step after all that it reads, unless that is done, and says how many rows it has where that is known.
@@ -66,7 +87,7 @@ impl<'a> Aside<'a> {
                 _ => Keep::Share,
             };
             let attempt = Attempt {
-                run: "aside".to_owned(),
+                run: self.run.clone(),
                 number: 1,
                 keep,
                 afresh: false,

@@ -359,26 +359,3 @@ fn files_without_a_row_that_goes_are_shared_and_not_written_again() {
     assert_eq!((before.len(), now.len()), (3, 4));
     assert!(before.is_subset(&now));
 }
-
-#[test]
-fn what_snowflake_does_not_build_is_refused_before_anything_runs() {
-    let sql = "select id, who, day, amount, gone from raw.event";
-    for (block, what) in [
-        ("    materialize: incremental\n    incremental: {strategy: append}\n", "incremental tables are"),
-        ("    materialize: snapshot\n    snapshot: {key: id, check: [amount]}\n", "snapshots are"),
-    ] {
-        let steps = format!("  grown:\n    publish: out.grown\n    sql: {sql}\n{block}");
-        let project = Project::new().source("event", COLUMNS, "id,who,day,amount,gone\n").job("grow", &steps).file(
-            "pipe.yaml",
-            "default_target: prod\ntargets:\n  prod: {backend: snowflake, account: acme, user: PIPE, warehouse: WH, \
-             database: D, password: \"{{ secret('/pipe/pw') }}\"}\n",
-        );
-        for command in ["run grow", "plan grow"] {
-            // Neither the secret nor the server is asked for.
-            let ran = project.pipe(command);
-            assert_eq!(ran.code, 2, "{command}: {}{}", ran.out, ran.err);
-            assert!(ran.err.contains(&format!("{what} not built on Snowflake yet")), "{}", ran.err);
-            assert!(ran.err.contains("pipelines/grow.yaml:7:"), "{}", ran.err);
-        }
-    }
-}

@@ -77,6 +77,92 @@ fn errors_that_pass_are_outlived_and_others_are_told() {
     assert!(ran.err.contains("Snowflake's error") && ran.err.contains("(query "), "{}", ran.err);
 }
 
+/// Rows that are fetched in chunks, computed here and loaded again by parameters.
+const FETCHED: &str = "
+  here:
+    publish: mart.here
+    engine: local
+    retry: {max: 4, backoff: 10ms}
+    sql: select customer, count(*) as n, sum(id) as ids from raw.orders group by customer
+";
+
+#[test]
+fn errors_on_the_way_of_an_answer_are_outlived() {
+    let variables = [("CHUNK_ROWS", "700".to_owned()), ("ASYNC_AFTER", "0.02".to_owned())];
+    let Some(server) = snowflake_alone(&variables) else { return };
+    let rows: String = (0..3000).map(|at| format!("{at},c{},{at}.25,2026-10-01,\n", at % 7)).collect();
+    let columns = "id: number, customer: varchar, amount: \"number(10,2)\", day: date, note: varchar";
+    let csv = format!("id,customer,amount,day,note\n{rows}");
+    let both = Both::new(crate::project::Project::new().source("orders", columns, &csv).job("shop", FETCHED), server);
+    both.fill();
+    both.run("run shop");
+    for (place, status, n, met) in [
+        ("login", 503, 2, true),
+        ("query", 503, 2, true),
+        ("query", 0, 2, true),
+        // Answers that are there at once are not asked for again.
+        ("poll", 503, 1, false),
+        ("poll", 0, 1, false),
+        ("chunk", 503, 3, true),
+        ("chunk", 0, 2, true),
+        ("chunk", 403, 2, true),
+    ] {
+        let of_rows = if place == "query" { "RAW.ORDERS" } else { "" };
+        server.gate(&json!({"clear": true, "fault": {"where": place, "n": n, "status": status, "match": of_rows}}));
+        both.run("run shop --target prod --full-refresh");
+        let hit = server.gate(&json!({}))["log"].to_string().contains("\"fault\"");
+        assert!(hit || !met, "{place} {status} was not met");
+        both.same("mart.here");
+    }
+    // What a server refuses for good is told, and the tables stay.
+    for (place, told) in [("login", "403"), ("query", "403")] {
+        server.gate(&json!({"clear": true, "fault": {"where": place, "n": 1000, "status": 403}}));
+        let ran = both.pipe("run shop --target prod --full-refresh");
+        assert!(ran.code == 1 && ran.err.contains(told), "{place}: {}", ran.err);
+        server.gate(&json!({"clear": true}));
+        both.same("mart.here");
+    }
+}
+
+#[test]
+fn an_upload_to_the_stage_that_is_refused_leaves_nothing() {
+    let Some(moto) = crate::stand_in::moto() else { return };
+    let s3 = format!("http://127.0.0.1:{}", moto.port);
+    let Some(server) = snowflake_alone(&[("S3", s3)]) else { return };
+    let rows: String = (0..3000).map(|at| format!("{at},c{},{at}.25,2026-10-01,\n", at % 7)).collect();
+    let columns = "id: number, customer: varchar, amount: \"number(10,2)\", day: date, note: varchar";
+    let csv = format!("id,customer,amount,day,note\n{rows}");
+    let steps =
+        "  here: {publish: mart.here, engine: local, retry: {max: 2, backoff: 10ms}, sql: select * from raw.orders}\n";
+    let both = Both::new(crate::project::Project::new().source("orders", columns, &csv).job("shop", steps), server);
+    both.fill();
+    both.run("run shop");
+    let bucket = crate::stand_in::BUCKET;
+    both.settings(
+        "password: \"{{ secret('/pipe/pw') }}\"",
+        &format!("    stage: PIPE.REFUSED\n    stage_url: s3://{bucket}/refused/\n"),
+    );
+    let stage = format!("create or replace stage PIPE.REFUSED url = 's3://{bucket}/refused/'");
+    server.gate(&json!({"sql": ["create schema if not exists PIPE", stage], "database": both.database}));
+    for (matched, status, times, told) in [
+        ("^PUT .*refused/", 503, 2, None),
+        ("^PUT .*refused/", 403, 100, Some("S3 refused (403)")),
+        ("^POST .*refused/.*uploads", 403, 100, Some("S3 refused (403)")),
+    ] {
+        let fault = json!([{"match": matched, "kind": "answer", "status": status, "times": times}]);
+        let Some(proxy) = crate::stand_in::faulty(&fault) else { return };
+        let environment = proxy.aws();
+        let mut variables: Vec<(&str, &str)> =
+            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        variables.push(("PIPE_PW", PASSWORD));
+        let ran = both.project.words_with(&["run", "shop", "--target", "prod", "--full-refresh"], &variables);
+        let whole = told.is_none() || ran.code == 0;
+        assert!(whole || ran.code == 1 && ran.err.contains(told.unwrap_or_default()), "{matched}: {}", ran.err);
+        both.same("mart.here");
+        assert!(moto.keys("refused/").is_empty() && !moto.open_uploads().contains("refused/"), "{matched} left files");
+    }
+}
+
 #[test]
 fn an_expired_session_is_made_anew() {
     let Some(server) = snowflake_alone(&[]) else { return };
@@ -138,7 +224,7 @@ fn ctrl_c_stops_the_statement_on_the_server() {
 }
 
 /// How often a run is killed while it publishes; `KILLS=100` is the full test.
-fn kills() -> u32 {
+pub(crate) fn kills() -> u32 {
     std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
 }
 

@@ -3,7 +3,8 @@
 fakesnow's own server does all SQL; this adapts its wire format to what the service sends to a client that is not Python:
 JSON rowsets, result chunks, query ids on errors, logins that are checked (password, key pair, OAuth), answers that have to be
 polled for, aborts, sessions that expire, and faults that are injected. fakesnow is not Snowflake: NUMBER(38,0) is 64 bits
-wide, SUM and AVG of NUMBER are floats, a division by zero is infinite, DDL in a transaction is undone with it.
+wide, SUM and AVG of NUMBER are floats, a division by zero is infinite, DDL in a transaction is undone with it. What
+it does not know is respelled for the database underneath: ASOF JOIN, RATIO_TO_REPORT, and CREATE OR REPLACE of a clone.
 
 Environment: USERS (JSON: name -> {password, public_key, oauth}), CHUNK_ROWS, ASYNC_AFTER (seconds until an answer has to be
 polled for), S3 (the address of the S3 that stages are in).
@@ -202,6 +203,30 @@ def as_json(data, base):
     return data
 
 
+def closing(sql, start):
+    """The place of the parenthesis that closes the one at `start`."""
+    depth = 0
+    for at in range(start, len(sql)):
+        depth += {"(": 1, ")": -1}.get(sql[at], 0)
+        if depth == 0:
+            return at
+    return len(sql) - 1
+
+
+def respelled(sql):
+    """What fakesnow does not know, as DuckDB says it."""
+    while found := re.search(r"\basof\s+join\b(?P<table>(?:(?!\basof\b).)*?)\bmatch_condition\s*\(", sql, re.I | re.S):
+        end = closing(sql, found.end() - 1)
+        condition, rest = sql[found.end() : end], re.sub(r"^\s*on\b", "", sql[end + 1 :], flags=re.I)
+        sql = f"{sql[:found.start()]}asof left join{found['table']}on {condition} and {rest}"
+    sql = re.sub(r"^(create or replace transient table \S+) clone (\S+)$", r"\1 as select * from \2", sql, flags=re.I)
+    while found := re.search(r"\bratio_to_report\s*\(", sql, re.I):
+        end = closing(sql, found.end() - 1)
+        value = sql[found.end() : end]
+        sql = f"{sql[:found.start()]}({value}) / sum({value}){sql[end + 1 :]}"
+    return sql
+
+
 async def execute(request, body, entry, base):
     response = await fakesnow.query_request(with_body(request, body))
     out = json.loads(response.body)
@@ -233,6 +258,8 @@ async def query(request):
         return failed("390112", "Your session has expired. Please login again.")
     if token not in fakesnow.sessions:
         return failed("390104", "User must login again to access the service.")
+    if sql:
+        body["sqlText"] = respelled(sql)
     entry = {"connection": fakesnow.sessions[token], "id": str(uuid.uuid4()), "aborted": False}
     running[id] = entry
     task = asyncio.create_task(execute(request, body, entry, f"{request.url.scheme}://{request.url.netloc}"))

@@ -84,6 +84,26 @@ pub(super) async fn count(worker: &mut Worker, table: &TableName) -> Result<u64,
         .ok_or_else(|| BackendError::author(format!("the rows of {} could not be counted", table.sql())))
 }
 
+/// The numbers of rows of tables, in one query.
+pub(super) async fn counts(
+    worker: &mut Worker,
+    tables: &[&TableName],
+) -> Result<HashMap<TableName, u64>, BackendError> {
+    if tables.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let count = |(at, table): (usize, &&TableName)| {
+        format!("SELECT '{at}' AS PLACE, COUNT(*)::VARCHAR AS N FROM {}", table.sql())
+    };
+    let sql = tables.iter().enumerate().map(count).collect::<Vec<_>>().join(" UNION ALL ");
+    let counted = texts(&worker.rows(sql).await?.batches).into_iter();
+    let named = |[at, rows]: [String; 2]| {
+        let table = at.parse().ok().and_then(|at: usize| tables.get(at))?;
+        Some(((*table).clone(), rows.parse().ok()?))
+    };
+    Ok(counted.filter_map(named).collect())
+}
+
 /// The one number of an answer.
 pub(super) fn number(batches: &[RecordBatch]) -> Option<u64> {
     let batch = batches.first().filter(|batch| batch.num_rows() == 1)?;

@@ -1,8 +1,7 @@
 //! The run history as it is kept beside the tables, so that a machine that starts empty knows what others did. What an entry
 //! says is not this module's matter.
 //!
-//! `LEDGER` has an entry per run and per published table. `PUBLISHED` has a row per job and run, written in the transaction
-//! that publishes: where it is, the tables are.
+//! `LEDGER` has an entry per run and per published table.
 
 use std::time::Duration;
 
@@ -10,8 +9,9 @@ use snowflake_connector_rs::bind::{BindType, RawBind};
 use snowflake_connector_rs::{PositionalBinds, Statement};
 
 use super::TRIES;
-use super::catalogue::{number, texts};
+use super::catalogue::texts;
 use super::session::{Worker, is_missing};
+use super::states;
 use crate::backend::{BackendError, Entry, Remedy};
 use crate::dialect::literal;
 use crate::name::{Name, TableName};
@@ -32,10 +32,7 @@ pub(super) fn tables(database: &Name, schema: &Name) -> [String; 3] {
             "CREATE TABLE IF NOT EXISTS {} (KIND VARCHAR, NAME VARCHAR, STATUS VARCHAR, CONTENT VARCHAR)",
             place(database, schema, "LEDGER").sql()
         ),
-        format!(
-            "CREATE TABLE IF NOT EXISTS {} (RUN VARCHAR, JOB VARCHAR, TABLES VARCHAR, PUBLISHED_AT TIMESTAMP_NTZ)",
-            place(database, schema, "PUBLISHED").sql()
-        ),
+        states::table(&place(database, schema, "STATES")),
     ]
 }
 
@@ -102,26 +99,9 @@ fn insert(ledger: &TableName, entries: &[Entry]) -> Statement<PositionalBinds> {
     statement
 }
 
-/// What marks a job's tables as published by a run, inside the transaction that does it.
-pub(super) fn mark(published: &TableName, run: &str, job: &Name, names: &[String]) -> String {
-    format!(
-        "INSERT INTO {} (RUN, JOB, TABLES, PUBLISHED_AT) SELECT {}, {}, {}, {}::TIMESTAMP_NTZ",
-        published.sql(),
-        literal::text(run),
-        literal::text(&job.lower()),
-        literal::text(&names.join(", ")),
-        literal::text(&chrono::Utc::now().format("%Y-%m-%d %H:%M:%S%.6f").to_string())
-    )
-}
-
-/// Whether a run's publishing of a job was committed.
-pub(super) async fn is_marked(
-    worker: &mut Worker,
-    published: &TableName,
-    run: &str,
-    job: &Name,
-) -> Result<bool, BackendError> {
-    let (run, job) = (literal::text(run), literal::text(&job.lower()));
-    let sql = format!("SELECT COUNT(*) AS N FROM {} WHERE RUN = {run} AND JOB = {job}", published.sql());
-    Ok(number(&worker.rows(sql).await?.batches).is_some_and(|rows| rows > 0))
+/// Forgets the runs before this one, but for those named.
+pub(super) fn forget(ledger: &TableName, before: &str, but: &[String]) -> String {
+    let but: Vec<String> = but.iter().map(|run| literal::text(run)).collect();
+    let but = if but.is_empty() { String::new() } else { format!(" AND NAME NOT IN ({})", but.join(", ")) };
+    format!("DELETE FROM {} WHERE KIND = 'run' AND NAME < {}{but}", ledger.sql(), literal::text(before))
 }

@@ -6,17 +6,20 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::datasource::MemTable;
+use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use futures::StreamExt;
 
 use super::session::Worker;
-use super::{Snowflake, load};
+use super::{Frame, Snowflake, load, text};
 use crate::backend::datafusion::{failed, runtime, swap};
 use crate::backend::{Attempt, BackendError, Built, Remedy, Rows};
+use crate::dialect::Column;
+use crate::name::TableName;
 use crate::opaque::Opaque;
-use crate::plan::{Input, PlannedStep, PlannedTransform, Query};
+use crate::plan::{Input, Origin, PlannedStep, PlannedTransform, Query};
 use crate::transform::Context;
 
 impl Snowflake {
@@ -28,11 +31,11 @@ impl Snowflake {
         attempt: &Attempt,
     ) -> Result<Built, BackendError> {
         let mut worker = self.of_attempt(step, attempt);
-        let missing = self.not_there(&mut worker, step, attempt).await?;
+        let frame = self.not_there(&mut worker, step, attempt).await?;
         let mut inputs: Vec<(SchemaRef, Vec<RecordBatch>)> = Vec::new();
         let mut room = self.means.memory;
         for query in &work.queries {
-            let sql = self.text(&query.sql, &step.inputs, &missing)?.whole();
+            let sql = self.text(&query.sql, &step.inputs, &frame)?.whole();
             let wanted: SchemaRef = Arc::clone(query.plan.schema().inner());
             inputs.push((wanted.clone(), fetch(&mut worker, sql, &wanted, &mut room).await?));
         }
@@ -46,7 +49,29 @@ impl Snowflake {
         self.take(step, rows, attempt).await
     }
 
-    /// A query: the tables that it reads are fetched whole.
+    /// Puts the rows of a query into a table of these columns: computed on the server or, where the step is marked so, here.
+    #[expect(clippy::too_many_arguments, reason = "a query, and all that it is to be put where")]
+    pub(super) async fn rows_into(
+        &self,
+        worker: &mut Worker,
+        step: &PlannedStep,
+        query: &Query,
+        frame: &Frame,
+        table: &TableName,
+        columns: &[Column],
+        attempt: &Attempt,
+    ) -> Result<(), BackendError> {
+        if step.local {
+            let rows = self.rows_here(worker, query, frame).await?;
+            load::fill(worker, table, columns, rows, &self.way(step, attempt)).await?;
+        } else {
+            let query = self.text(&query.sql, &query.inputs, frame)?;
+            worker.run(text::build(table, &query, columns)).await?;
+        }
+        Ok(())
+    }
+
+    /// A step's query, computed here.
     pub(super) async fn query_here(
         &self,
         step: &PlannedStep,
@@ -54,7 +79,13 @@ impl Snowflake {
         attempt: &Attempt,
     ) -> Result<Built, BackendError> {
         let mut worker = self.of_attempt(step, attempt);
-        let missing = self.not_there(&mut worker, step, attempt).await?;
+        let frame = self.not_there(&mut worker, step, attempt).await?;
+        let rows = self.rows_here(&mut worker, query, &frame).await?;
+        self.take(step, rows, attempt).await
+    }
+
+    /// The rows of a query: the tables that it reads are fetched whole.
+    async fn rows_here(&self, worker: &mut Worker, query: &Query, frame: &Frame) -> Result<Rows, BackendError> {
         let (mut rows, mut room) = (HashMap::new(), self.means.memory);
         for table in swap::inputs(&query.plan).map_err(failed)? {
             if rows.contains_key(&table.origin) {
@@ -62,15 +93,35 @@ impl Snowflake {
             }
             let of = |input: &&Input| input.origin == table.origin;
             let Some(input) = query.inputs.iter().find(of) else {
-                return Err(BackendError::author(format!("an input of `{}` is not known", step.id)));
+                return Err(BackendError::author("an input of the query is not known"));
             };
             let sql = format!("SELECT * FROM {}", input.name.value.sql());
-            let sql = self.text(&sql, &query.inputs, &missing)?.whole();
-            let batches = fetch(&mut worker, sql, &table.schema, &mut room).await?;
-            let fetched = MemTable::try_new(table.schema.clone(), vec![batches]).map_err(failed)?;
-            rows.insert(table.origin.clone(), swap::Rows::Table(Arc::new(fetched)));
+            let sql = self.text(&sql, &query.inputs, frame)?.whole();
+            let fetched = self.fetched(worker, sql, &table.schema, &mut room).await?;
+            rows.insert(table.origin.clone(), swap::Rows::Table(fetched));
         }
-        let plan = Opaque::new(swap::swapped(&query.plan, &rows).map_err(failed)?);
+        self.computed(&query.plan, &rows).await
+    }
+
+    /// The rows of a query as a table on this machine, as long as there is room for them.
+    pub(super) async fn fetched(
+        &self,
+        worker: &mut Worker,
+        sql: String,
+        schema: &SchemaRef,
+        room: &mut usize,
+    ) -> Result<Arc<dyn TableProvider>, BackendError> {
+        let batches = fetch(worker, sql, schema, room).await?;
+        Ok(Arc::new(MemTable::try_new(schema.clone(), vec![batches]).map_err(failed)?))
+    }
+
+    /// The rows of a plan over rows that are here.
+    pub(super) async fn computed(
+        &self,
+        plan: &Opaque<LogicalPlan>,
+        rows: &HashMap<Origin, swap::Rows>,
+    ) -> Result<Rows, BackendError> {
+        let plan = Opaque::new(swap::swapped(plan, rows).map_err(failed)?);
         std::fs::create_dir_all(&self.means.spill).map_err(|error| {
             let message = format!("cannot make the spill folder `{}`: {error}", self.means.spill.display());
             BackendError::new(Remedy::Resources, message)
@@ -80,7 +131,7 @@ impl Snowflake {
         let state = Opaque::new(state);
         let physical = state.create_physical_plan(&plan).await.map_err(failed)?;
         let rows = execute_stream(physical, state.task_ctx()).map_err(failed)?;
-        self.take(step, rows.map(|batch| batch.map_err(failed)).boxed(), attempt).await
+        Ok(rows.map(|batch| batch.map_err(failed)).boxed())
     }
 }
 

@@ -54,6 +54,14 @@ impl Parts {
         }
         Ok(None)
     }
+
+    async fn all(mut self) -> Result<Answer, BackendError> {
+        let mut batches = Vec::new();
+        while let Some(batch) = self.next().await? {
+            batches.push(batch);
+        }
+        Ok(Answer { batches })
+    }
 }
 
 impl Worker {
@@ -146,18 +154,23 @@ impl Worker {
     /// The rows of a query, part by part.
     pub(super) async fn parts(&mut self, sql: String) -> Result<Parts, BackendError> {
         let cursor = self.run(sql).await?;
+        self.parts_of(cursor)
+    }
+
+    fn parts_of(&self, cursor: ResultCursor) -> Result<Parts, BackendError> {
         let schema = rows::schema(cursor.schema().columns(), &self.connector.login().timezone)?;
         Ok(Parts { schema, cursor })
     }
 
     /// The rows of a query.
     pub(super) async fn rows(&mut self, sql: String) -> Result<Answer, BackendError> {
-        let mut parts = self.parts(sql).await?;
-        let mut batches = Vec::new();
-        while let Some(batch) = parts.next().await? {
-            batches.push(batch);
-        }
-        Ok(Answer { batches })
+        self.parts(sql).await?.all().await
+    }
+
+    /// The rows of a query of an open transaction.
+    pub(super) async fn rows_within(&mut self, sql: String) -> Result<Answer, BackendError> {
+        let cursor = self.within(sql).await?;
+        self.parts_of(cursor)?.all().await
     }
 
     /// The columns and rows of a statement that is run once.

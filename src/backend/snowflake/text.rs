@@ -20,6 +20,7 @@ pub(super) struct Text {
 }
 
 /// What a name in a step's SQL stands for on the server.
+#[derive(Clone, Debug)]
 pub(super) enum Meaning {
     /// A table, where its name is another one.
     Table(TableName),
@@ -108,9 +109,45 @@ pub(super) fn build(table: &TableName, query: &Text, columns: &[Column]) -> Stri
     )
 }
 
-/// The table beside one that is built aside, for values as they are on the stage.
+/// The table beside one that is built aside, for values as they are on the stage, or rows that are not yet those that come.
 pub(super) fn raw(table: &TableName) -> TableName {
-    TableName { table: Name::quoted(format!("RAW__{}", table.table.as_str())), ..table.clone() }
+    beside("RAW", table)
+}
+
+/// The table beside one that is built aside as what a table will be, for the rows that come.
+pub(super) fn coming(table: &TableName) -> TableName {
+    beside("NEW", table)
+}
+
+/// The table beside one that is built aside, for one batch of intervals.
+pub(super) fn batch(table: &TableName, at: usize) -> TableName {
+    beside(&format!("B{at}"), table)
+}
+
+fn beside(what: &str, table: &TableName) -> TableName {
+    TableName { table: Name::quoted(format!("{what}__{}", table.table.as_str())), ..table.clone() }
+}
+
+/// What makes a copy of a table that shares its storage.
+pub(super) fn clone(table: &TableName, of: &TableName) -> String {
+    format!("CREATE OR REPLACE TRANSIENT TABLE {} CLONE {}", table.sql(), of.sql())
+}
+
+/// What makes a copy of a table under other columns: those that it lacks are NULL.
+pub(super) fn under_columns(table: &TableName, of: &TableName, before: &[Column], now: &[Column]) -> String {
+    let column = |column: &Column| {
+        let (name, sql_type) = (column.name.sql(), kept(column.sql_type));
+        let has = before.iter().any(|before| before.name == column.name);
+        if has { format!("{name}::{sql_type} AS {name}") } else { format!("NULL::{sql_type} AS {name}") }
+    };
+    let columns: Vec<String> = now.iter().map(column).collect();
+    let (table, of) = (table.sql(), of.sql());
+    format!("CREATE OR REPLACE TRANSIENT TABLE {table} AS\nSELECT {} FROM {of}", columns.join(", "))
+}
+
+/// What removes a table.
+pub(super) fn drop(table: &TableName) -> String {
+    format!("DROP TABLE IF EXISTS {}", table.sql())
 }
 
 /// An empty table with a step's columns.
@@ -160,6 +197,49 @@ mod tests {
 
     fn clock() -> (DateTime<Utc>, Tz) {
         (Utc.with_ymd_and_hms(2026, 11, 1, 0, 0, 0).unwrap(), Tz::UTC)
+    }
+
+    #[test]
+    fn a_copy_shares_its_storage_or_has_other_columns() {
+        let (copy, of) = (TableName::parse("p.copy").unwrap(), TableName::parse("m.t").unwrap());
+        assert_eq!(clone(&copy, &of), "CREATE OR REPLACE TRANSIENT TABLE P.COPY CLONE M.T");
+        let column = |name: &str, sql_type| Column { name: Name::unquoted(name), sql_type, nullable: true };
+        let before = [column("a", SqlType::INTEGER), column("gone", SqlType::Date)];
+        let now = [column("new", SqlType::Date), column("a", SqlType::Float)];
+        assert_eq!(
+            under_columns(&copy, &of, &before, &now),
+            "CREATE OR REPLACE TRANSIENT TABLE P.COPY AS\nSELECT NULL::DATE AS NEW, A::FLOAT AS A FROM M.T"
+        );
+    }
+
+    #[test]
+    fn statements_name_every_column_and_its_type() {
+        let (table, from) = (TableName::parse("m.t").unwrap(), TableName::parse("p.n").unwrap());
+        let column = |name: &str, sql_type| Column { name: Name::quoted(name), sql_type, nullable: true };
+        let columns = [column("A", SqlType::Null), column("b c", SqlType::Number { precision: 10, scale: 2 })];
+        assert_eq!(create(&table, &columns), "CREATE OR REPLACE TRANSIENT TABLE M.T (A VARCHAR, \"b c\" NUMBER(10,2))");
+        assert_eq!(
+            build(&table, &nothing(&columns), &columns),
+            "CREATE OR REPLACE TRANSIENT TABLE M.T AS\nSELECT A::VARCHAR AS A, \"b c\"::NUMBER(10,2) AS \"b c\" FROM (\n\
+             SELECT NULL::VARCHAR AS A, NULL::NUMBER(10,2) AS \"b c\" WHERE FALSE\n)"
+        );
+        assert_eq!(
+            overwrite(&table, &from, &columns),
+            "INSERT OVERWRITE INTO M.T (A, \"b c\") SELECT A, \"b c\" FROM P.N"
+        );
+        assert_eq!(replace(&table, &from), "CREATE OR REPLACE TABLE M.T COPY GRANTS AS SELECT * FROM P.N");
+        assert_eq!(drop(&table), "DROP TABLE IF EXISTS M.T");
+    }
+
+    #[test]
+    fn tables_built_aside_tell_their_run() {
+        let (database, schema) = (Name::unquoted("db"), Name::unquoted("pipe"));
+        let built = staging(&database, &schema, &StepId::new("shop", "totals"), "20261124-040000123-0a1b");
+        assert_eq!(built.sql(), "DB.PIPE.SHOP__TOTALS__PIPE_20261124_040000123_0A1B");
+        for beside in [raw(&built), coming(&built), batch(&built, 3)] {
+            let (_, run) = beside.table.as_str().rsplit_once(MARK).unwrap();
+            assert_eq!(run, run_mark("20261124-040000123-0a1b"));
+        }
     }
 
     #[test]

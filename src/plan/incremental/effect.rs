@@ -31,18 +31,18 @@ pub fn effect(strategy: &Strategy, columns: &[Column], now: NaiveDateTime) -> Ef
 }
 
 /// A column of `new` or `old`.
-pub(super) fn of(table: &str, name: &Name) -> String {
+fn of(table: &str, name: &Name) -> String {
     format!("{table}.{}", name.sql())
 }
 
 /// That rows of two tables have the same key.
-pub(super) fn same(key: &[Spanned<Name>], new: &str, old: &str) -> String {
+fn same(key: &[Spanned<Name>], new: &str, old: &str) -> String {
     let equal = |name: &Spanned<Name>| format!("{} = {}", of(new, &name.value), of(old, &name.value));
     key.iter().map(equal).collect::<Vec<_>>().join(" and ")
 }
 
 /// An author's condition as a part of ours, on lines of its own so that a problem in it is led back to it.
-pub(super) fn holds(condition: Option<&Spanned<String>>, otherwise: bool) -> String {
+fn holds(condition: Option<&Spanned<String>>, otherwise: bool) -> String {
     match condition {
         Some(condition) => format!("coalesce((\n{}\n), false)", condition.value),
         None => otherwise.to_string(),
@@ -90,7 +90,7 @@ fn merged(merge: &Merge, columns: &[Column]) -> String {
 }
 
 /// From when a changed row is as it is, and the condition over `new` and `old` that it has changed.
-pub(super) fn change(snapshot: &Snapshot, columns: &[Column], now: &str) -> (String, String) {
+fn change(snapshot: &Snapshot, columns: &[Column], now: &str) -> (String, String) {
     let is_key = |name: &Name| snapshot.key.iter().any(|key| key.value == *name);
     match &snapshot.changes {
         Changes::UpdatedAt(column) => {
@@ -116,7 +116,7 @@ pub(super) fn validity() -> [String; 2] {
 }
 
 /// An instant as SQL.
-pub(super) fn instant(now: NaiveDateTime) -> String {
+fn instant(now: NaiveDateTime) -> String {
     literal::timestamp(&now.format("%Y-%m-%d %H:%M:%S%.f").to_string())
 }
 
