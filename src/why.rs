@@ -237,7 +237,7 @@ impl<'a> Tracer<'a> {
     ) -> Result<Vec<RecordBatch>, BackendError> {
         let mut all: Vec<Expr> = conditions.to_vec();
         all.extend(wanted.iter().filter_map(|(column, values)| one_of(schema, column, values)));
-        let sql = condition::select(&all, MOST_ROWS);
+        let sql = condition::select(schema, &all, MOST_ROWS);
         let mut builder = LogicalPlanBuilder::from(scan(origin, schema)?);
         if let Some(condition) = conjunction(all) {
             builder = builder.filter(condition).map_err(unbound)?;

@@ -61,7 +61,7 @@ fn on_server(loaded: &Loaded, sets: usize, before: DateTime<Utc>) -> Result<Outc
     let first = run_id(before, 0);
     let kept = ledger.runs(usize::MAX).map_err(broken)?.into_iter().map(|run| run.record.id);
     let kept: Vec<String> = kept.filter(|run| *run < first).collect();
-    block_on(remote.backend.forget(&first, &kept))?.map_err(failed)?;
+    block_on(remote.backend.forget(before, &first, &kept))?.map_err(failed)?;
     print(&format!(
         "removed {states} earlier states of tables, unpublished results of {unpublished} runs and {runs} runs from the history\n"
     ))?;

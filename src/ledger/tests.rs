@@ -122,3 +122,23 @@ fn a_locked_ledger_is_said_to_be_locked() -> Result<(), LedgerError> {
     assert!(matches!(other.start(&run("r1")), Err(LedgerError::Locked { .. })));
     Ok(())
 }
+
+#[test]
+fn another_machine_knows_a_run_with_its_tries() -> Result<(), LedgerError> {
+    let folder = tempdir().expect("a folder");
+    let mut here = Ledger::open(&folder.path().join("here.sqlite"))?;
+    here.start(&run("r1"))?;
+    let totals = step("totals", Status::Success);
+    here.steps("r1", [(0, &totals)])?;
+    let at = chrono::DateTime::from_timestamp_micros(1_793_505_600_000_000).expect("an instant");
+    let (class, error) = ("retry".to_owned(), "the network".to_owned());
+    let tried = TryRecord { attempt: 1, at, seconds: 0.5, class, error, wait: Some(1.0) };
+    here.tried("r1", &totals.step, &tried)?;
+    here.finish("r1", Status::Success, Utc::now())?;
+    let mut there = Ledger::open(&folder.path().join("there.sqlite"))?;
+    there.take_over(&here.entries("r1")?, Utc::now())?;
+    assert_eq!(there.tries_of("r1")?, [(totals.step.clone(), tried)]);
+    assert_eq!(there.steps_of("r1")?, [totals]);
+    assert_eq!(there.last_run(&crate::name::Name::unquoted("shop"))?.map(|run| run.status), Some(Status::Success));
+    Ok(())
+}

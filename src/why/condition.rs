@@ -1,6 +1,7 @@
 //! Conditions on the rows of one table as Snowflake SQL, as far as they have a form in it: a server narrows the rows by these, and
 //! what it sends is held against all of them here.
 
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
@@ -11,13 +12,14 @@ use crate::name::Name;
 /// What the table is called.
 pub(super) const ROWS: &str = "PIPE__ROWS";
 
-/// The rows that meet these conditions, or more of them; at most so many where all conditions have a form.
-pub(super) fn select(conditions: &[Expr], most: usize) -> String {
+/// These columns of the rows that meet these conditions, or of more; of so many at most where all conditions have a form.
+pub(super) fn select(columns: &SchemaRef, conditions: &[Expr], most: usize) -> String {
+    let columns: Vec<String> = columns.fields().iter().map(|field| Name::quoted(field.name().as_str()).sql()).collect();
     let told: Vec<Option<String>> = conditions.iter().map(condition).collect();
     let limit = if told.iter().all(Option::is_some) { format!(" LIMIT {most}") } else { String::new() };
     let all: Vec<String> = told.into_iter().flatten().collect();
     let filter = if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) };
-    format!("SELECT * FROM {ROWS}{filter}{limit}")
+    format!("SELECT {} FROM {ROWS}{filter}{limit}", columns.join(", "))
 }
 
 fn condition(expr: &Expr) -> Option<String> {
@@ -100,35 +102,38 @@ fn decimal(digits: i128, scale: i8) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
     use datafusion::logical_expr::{col, lit};
 
     use super::*;
 
     #[test]
     fn conditions_are_told_as_far_as_they_have_a_form() {
+        let fields = ["ID", "a b"].map(|name| Field::new(name, DataType::Utf8, true));
+        let columns: SchemaRef = Arc::new(Schema::new(fields.to_vec()));
         let decimal = |digits: i128, scale: i8| lit(ScalarValue::Decimal128(Some(digits), 38, scale));
         let id = || Expr::Column(datafusion::common::Column::new_unqualified("ID"));
         let day = lit(ScalarValue::Date32(Some(20_758)));
         let cases = [
-            (vec![], "SELECT * FROM PIPE__ROWS LIMIT 9"),
+            (vec![], "SELECT ID, \"a b\" FROM PIPE__ROWS LIMIT 9"),
             (
                 vec![id().in_list(vec![decimal(5, 0), decimal(-50, 2), lit("it's")], false)],
-                "SELECT * FROM PIPE__ROWS WHERE ID IN (5, -0.50, 'it''s') LIMIT 9",
+                "SELECT ID, \"a b\" FROM PIPE__ROWS WHERE ID IN (5, -0.50, 'it''s') LIMIT 9",
             ),
             (
                 vec![id().gt(lit(3_i64)).or(id().is_null()), id().lt_eq(day)],
-                "SELECT * FROM PIPE__ROWS WHERE (ID > 3 OR ID IS NULL) AND ID <= '2026-11-01'::date LIMIT 9",
+                "SELECT ID, \"a b\" FROM PIPE__ROWS WHERE (ID > 3 OR ID IS NULL) AND ID <= '2026-11-01'::date LIMIT 9",
             ),
             // A FLOAT has no exact form, and half of an OR says nothing.
-            (vec![id().eq(lit(0.1)), id().not_eq(lit(true))], "SELECT * FROM PIPE__ROWS WHERE ID <> TRUE"),
-            (vec![id().eq(lit(0.1)).or(id().eq(lit(1_i64)))], "SELECT * FROM PIPE__ROWS"),
+            (vec![id().eq(lit(0.1)), id().not_eq(lit(true))], "SELECT ID, \"a b\" FROM PIPE__ROWS WHERE ID <> TRUE"),
+            (vec![id().eq(lit(0.1)).or(id().eq(lit(1_i64)))], "SELECT ID, \"a b\" FROM PIPE__ROWS"),
         ];
         for (conditions, expected) in cases {
-            assert_eq!(select(&conditions, 9), expected);
+            assert_eq!(select(&columns, &conditions, 9), expected);
         }
-        assert_eq!(
-            select(&[col("\"a b\"").is_not_null()], 1),
-            "SELECT * FROM PIPE__ROWS WHERE \"a b\" IS NOT NULL LIMIT 1"
-        );
+        let named = select(&columns, &[col("\"a b\"").is_not_null()], 1);
+        assert_eq!(named, "SELECT ID, \"a b\" FROM PIPE__ROWS WHERE \"a b\" IS NOT NULL LIMIT 1");
     }
 }

@@ -183,3 +183,38 @@ impl Connector {
         Ok(config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_shows_no_secret_and_takes_its_own_out_of_texts() {
+        let secret = |text: &str| Secret::new(text);
+        for (credential, secrets) in [
+            (Credential::Password(secret("hunter2")), vec!["hunter2"]),
+            (Credential::OAuth(secret("tok.en")), vec!["tok.en"]),
+            (Credential::KeyPair(secret("-----BEGIN"), Some(secret("phrase"))), vec!["-----BEGIN", "phrase"]),
+        ] {
+            let login = Login {
+                account: "acme".to_owned(),
+                user: "PIPE".to_owned(),
+                role: None,
+                warehouse: "WH".to_owned(),
+                database: "D".to_owned(),
+                schema: Name::unquoted("PIPE"),
+                host: None,
+                timezone: "UTC".to_owned(),
+                credential,
+                statement_timeout: None,
+                stage: None,
+            };
+            let shown = format!("{login:?}");
+            let told = login.credential.redacted(format!("no value {} here", secrets.join(" and ")));
+            for secret in &secrets {
+                assert!(!shown.contains(secret), "{shown}");
+                assert!(!told.contains(secret) && told.contains("[secret]"), "{told}");
+            }
+        }
+    }
+}

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::datasource::TableProvider;
 
 use super::states::{self, State};
@@ -33,8 +34,7 @@ impl Snowflake {
             }
         }
         let mut adopted = Vec::new();
-        let kept: Vec<TableName> =
-            states::read(&mut worker, &place, None).await?.into_iter().filter_map(|state| state.kept).collect();
+        let kept = states::kept(&mut worker, &place).await?;
         for left in catalogue::left_behind(&mut worker, &database, &schema).await? {
             let staging = |(step, run): &(StepId, String)| text::staging(&database, &schema, step, run);
             if let Some((step, _)) = adopt.iter().find(|adopt| staging(adopt) == left) {
@@ -122,9 +122,10 @@ impl Snowflake {
         Ok((old.len(), runs.len()))
     }
 
-    /// Forgets the runs before this one, but for those named.
-    pub async fn forget(&self, before: &str, but: &[String]) -> Result<(), BackendError> {
-        let sql = history::forget(&self.history_table("LEDGER"), before, but);
-        self.worker("history").run(sql).await.map(|_| ())
+    /// Forgets the runs before an instant, but for those named, and the states that they left and that are kept no more.
+    pub async fn forget(&self, before: DateTime<Utc>, first: &str, but: &[String]) -> Result<(), BackendError> {
+        let mut worker = self.worker("history");
+        worker.run(history::forget(&self.history_table("LEDGER"), first, but)).await?;
+        worker.run(states::forget_before(&self.history_table("STATES"), before)).await.map(|_| ())
     }
 }

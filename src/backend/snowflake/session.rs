@@ -40,6 +40,7 @@ pub(super) struct Answer {
 
 /// An answer whose rows come part by part.
 pub(super) struct Parts {
+    connector: Connector,
     schema: SchemaRef,
     cursor: ResultCursor,
 }
@@ -47,7 +48,7 @@ pub(super) struct Parts {
 impl Parts {
     /// The next part that has rows.
     pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>, BackendError> {
-        while let Some(table) = self.cursor.next_table().await.map_err(|error| explain(&error))? {
+        while let Some(table) = self.cursor.next_table().await.map_err(|error| self.connector.explain(&error))? {
             if !table.is_empty() {
                 return rows::batch(&table, &self.schema).map(Some);
             }
@@ -61,6 +62,14 @@ impl Parts {
             batches.push(batch);
         }
         Ok(Answer { batches })
+    }
+}
+
+impl Connector {
+    /// What went wrong, without the secrets that a server's message may repeat.
+    fn explain(&self, error: &Error) -> BackendError {
+        let told = explain(error);
+        BackendError { message: self.login().credential.redacted(told.message), ..told }
     }
 }
 
@@ -85,7 +94,7 @@ impl Worker {
                 Ok(cursor) => return Ok(cursor),
                 Err(error) => error,
             };
-            let told = self.explain(&error);
+            let told = self.connector.explain(&error);
             if error.kind() == ErrorKind::SessionExpired && !renewed {
                 tracing::info!("the session has expired, a new one goes on");
                 renewed = true;
@@ -97,12 +106,6 @@ impl Worker {
                 return Err(told);
             }
         }
-    }
-
-    /// What went wrong, without the secrets that a server's message may repeat.
-    fn explain(&self, error: &Error) -> BackendError {
-        let told = explain(error);
-        BackendError { message: self.connector.login().credential.redacted(told.message), ..told }
     }
 
     /// Begins a transaction.
@@ -138,12 +141,12 @@ impl Worker {
         if self.session.is_none() {
             return Err(BackendError::new(Remedy::Retry, "the session was lost in a transaction"));
         }
-        self.once(statement).await.map_err(|error| self.explain(&error))
+        self.once(statement).await.map_err(|error| self.connector.explain(&error))
     }
 
     /// Runs a statement that must not be run twice; its outcome is not known after an error of the network.
     pub(super) async fn once_only<S: IntoStatement>(&mut self, statement: S) -> Result<ResultCursor, BackendError> {
-        self.once(statement).await.map_err(|error| self.explain(&error))
+        self.once(statement).await.map_err(|error| self.connector.explain(&error))
     }
 
     /// The statements that this worker has run, as the server calls them.
@@ -159,7 +162,7 @@ impl Worker {
 
     fn parts_of(&self, cursor: ResultCursor) -> Result<Parts, BackendError> {
         let schema = rows::schema(cursor.schema().columns(), &self.connector.login().timezone)?;
-        Ok(Parts { schema, cursor })
+        Ok(Parts { connector: self.connector.clone(), schema, cursor })
     }
 
     /// The rows of a query.
@@ -179,7 +182,7 @@ impl Worker {
         let columns = cursor.schema().columns().iter().map(rows::column).collect::<Result<_, _>>()?;
         let schema = rows::schema(cursor.schema().columns(), &self.connector.login().timezone)?;
         let mut batches = Vec::new();
-        while let Some(table) = cursor.next_table().await.map_err(|error| self.explain(&error))? {
+        while let Some(table) = cursor.next_table().await.map_err(|error| self.connector.explain(&error))? {
             batches.push(rows::batch(&table, &schema)?);
         }
         Ok((columns, batches))

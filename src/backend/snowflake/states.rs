@@ -63,7 +63,7 @@ impl State {
 
     /// The same, announced while the table is the one with this mark.
     pub(super) fn coming(&self, before: Option<&String>) -> Self {
-        Self { before: Some(before.cloned().unwrap_or_default()), ..self.clone() }
+        Self { before: Some(before.cloned().unwrap_or_default()), kept: None, ..self.clone() }
     }
 
     /// Whether it came to be, where the table's mark is this now.
@@ -138,6 +138,13 @@ pub(super) async fn is_published(
         states.sql()
     );
     Ok(number(&worker.rows(sql).await?.batches).is_some_and(|rows| rows > 0))
+}
+
+/// The tables that have the rows of states.
+pub(super) async fn kept(worker: &mut Worker, states: &TableName) -> Result<Vec<TableName>, BackendError> {
+    let sql = format!("SELECT DISTINCT KEPT FROM {} WHERE KEPT IS NOT NULL", states.sql());
+    let names = texts(&worker.rows(sql).await?.batches).into_iter();
+    Ok(names.filter_map(|[name]| TableName::parse(&name)).collect())
 }
 
 /// The states of these tables, of all where none are named, the newest first; none where nothing was published yet.
@@ -225,6 +232,16 @@ pub(super) fn outdated(states: &[State], kept: usize) -> Vec<TableName> {
 pub(super) fn forget(states: &TableName, gone: &[TableName]) -> String {
     let gone: Vec<String> = gone.iter().map(|table| literal::text(&table.sql())).collect();
     format!("UPDATE {} SET KEPT = NULL WHERE KEPT IN ({})", states.sql(), gone.join(", "))
+}
+
+/// What forgets the states before an instant whose rows are kept no more, but for the newest of each table.
+pub(super) fn forget_before(states: &TableName, at: DateTime<Utc>) -> String {
+    let at = literal::timestamp(&at.format("%Y-%m-%d %H:%M:%S").to_string());
+    format!(
+        "DELETE FROM {0} WHERE KEPT IS NULL AND PUBLISHED_AT < {at} AND (TABLE_NAME, PUBLISHED_AT) NOT IN \
+         (SELECT TABLE_NAME, MAX(PUBLISHED_AT) FROM {0} WHERE STATUS = '{PUBLISHED}' GROUP BY TABLE_NAME)",
+        states.sql()
+    )
 }
 
 #[cfg(test)]
