@@ -61,7 +61,7 @@ fn tables_go_back_to_what_a_run_left() {
         assert!(ran.code == 2 && ran.err.contains(wrong), "{words}: {}", ran.err);
     }
     // What is cleaned away is kept no more.
-    let cleaned = both.run("clean --sets 1 --days 0 --target prod");
+    let cleaned = both.run("clean --sets 1 --target prod");
     assert!(cleaned.out.starts_with("removed "), "{}", cleaned.out);
     let left = json!({"sql": ["select table_name from information_schema.tables where table_schema = 'PIPE' order by 1"],
                       "database": both.database});
