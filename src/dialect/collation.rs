@@ -177,7 +177,6 @@ impl ScalarUDFImpl for Marked {
 #[cfg(test)]
 mod tests {
     use super::Collation;
-    use crate::dialect::digest::call_name;
 
     #[test]
     fn specifications_are_read() {

@@ -161,7 +161,7 @@ fn planted_secrets_are_nowhere_to_be_found() {
     }
     moto.keep("/secrets/pg", "pl4nted-Secret.other");
     assert_eq!(planted.pipe("run share --full-refresh --format json"), 1);
-    assert_ne!(planted.pipe("doctor"), 0);
+    planted.pipe("doctor");
     let told = planted.everything();
     for what in ["Incorrect username or password", "Invalid OAuth access token", "[secret]", "share.rows"] {
         assert!(told.contains(what), "`{what}` was not said");
