@@ -1,13 +1,13 @@
 //! The author's files: found, read once, and parsed. What they mean together is `plan`'s; the only thing said here of
 //! several files at once is that no two claim the same name.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use crate::diagnostic::Diagnostic;
-use crate::job::{self, Job};
+use crate::job::{self, Job, Step};
 use crate::name::{Name, TableName, nearest};
 use crate::source::{self, Contracts};
 use crate::template::{Templates, Variables};
@@ -39,6 +39,20 @@ pub struct Project {
 pub fn find(from: &Path) -> Option<PathBuf> {
     let from = std::path::absolute(from).ok()?;
     from.ancestors().find(|folder| folder.join(SETTINGS_FILE).is_file()).map(Path::to_path_buf)
+}
+
+/// A path without `.` and `..`, which not everything that reads files takes. Where a link leads is not looked at.
+pub fn straight(path: &Path) -> PathBuf {
+    let folder = path.to_string_lossy().ends_with('/');
+    let mut straight = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(straight.pop()),
+            other => straight.push(other),
+        }
+    }
+    if folder { straight.join("") } else { straight }
 }
 
 impl Project {
@@ -106,6 +120,7 @@ impl Project {
             jobs.insert(name.clone(), job);
         }
         problems.extend(published_twice(&jobs));
+        problems.extend(jobs.values().flat_map(long_names));
         (jobs, problems)
     }
 
@@ -130,10 +145,17 @@ impl Project {
 
     fn job_in_file(&self, path: &str) -> Option<&Job> {
         let named = Path::new(path);
-        let inside = std::path::absolute(named).ok();
-        let inside = inside.as_deref().and_then(|path| path.strip_prefix(&self.root).ok()).unwrap_or(named);
-        let inside = inside.strip_prefix("./").unwrap_or(inside);
-        self.jobs.values().find(|job| job.file.path() == inside || job.file.path() == named)
+        // From the folder that one is in, else from the project's; either may be reached through a link.
+        let absolute = std::path::absolute(named).unwrap_or_else(|_| named.to_path_buf());
+        let here = [straight(&absolute), absolute.canonicalize().unwrap_or_default()];
+        let roots = [self.root.clone(), self.root.canonicalize().unwrap_or_default()];
+        let mut inside: Vec<&Path> =
+            here.iter().flat_map(|path| roots.iter().filter_map(|root| path.strip_prefix(root).ok())).collect();
+        let from_root = straight(named);
+        if !named.components().any(|part| part == Component::ParentDir) {
+            inside.push(&from_root);
+        }
+        inside.iter().find_map(|inside| self.jobs.values().find(|job| job.file.path() == *inside))
     }
 }
 
@@ -158,6 +180,35 @@ fn published_twice(jobs: &IndexMap<Name, Job>) -> Vec<Diagnostic> {
         }
     }
     problems
+}
+
+/// The most characters of a name in Snowflake.
+const LONGEST_NAME: usize = 255;
+
+/// The most bytes that the names of a schema and a table take in the names of files.
+const LONGEST_FILE: usize = 230;
+
+/// Names that are too long for a warehouse, or for the files of the local one.
+fn long_names(job: &Job) -> Vec<Diagnostic> {
+    let told = |what: &str, name: &TableName, span: &Span| {
+        let parts = || name.schema.iter().chain([&name.table]);
+        let chars = parts().map(|part| part.as_str().chars().count()).max().unwrap_or_default();
+        let bytes = crate::warehouse::file_name_bytes(name);
+        let message = if chars > LONGEST_NAME {
+            format!("the name of this {what} has {chars} characters, and {LONGEST_NAME} is the most")
+        } else if bytes > LONGEST_FILE {
+            format!("the name of this {what} takes {bytes} bytes in names of files, and {LONGEST_FILE} is the most")
+        } else {
+            return None;
+        };
+        Some(Diagnostic::error("name-too-long", message).at(span.clone()).hint("give it a shorter name"))
+    };
+    let of_step = |step: &Step| {
+        let kept = TableName::in_schema(job.name.value.clone(), step.name.value.clone());
+        let published = step.publish.as_ref().and_then(|table| told("table", &table.value, &table.span));
+        told("step", &kept, &step.name.span).into_iter().chain(published).collect::<Vec<_>>()
+    };
+    job.steps.values().flat_map(of_step).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::diagnostic::Diagnostic;
 use crate::name::{Name, TableName};
 use crate::text::derived::Derived;
-use crate::text::{Span, Spanned};
+use crate::text::{Span, Spanned, counted};
 
 /// Tests as SQL.
 mod query;
@@ -222,23 +222,31 @@ impl Test {
     fn finding(&self, failed: u64, tested: u64) -> String {
         let found = match &self.rule {
             Rule::Rows { min: Some(min), .. } if tested < *min => {
-                return format!("{tested} rows, and at least {min} are expected");
+                return format!("{}, and at least {min} expected", counted(tested, "row"));
             }
             Rule::Rows { max: Some(max), .. } if tested > *max => {
-                return format!("{tested} rows, and at most {max} are expected");
+                return format!("{}, and at most {max} expected", counted(tested, "row"));
             }
-            Rule::Rows { .. } => return format!("{tested} rows"),
-            Rule::Sql(_) => return format!("{failed} rows returned by the test's query, and none is expected"),
-            Rule::NotNull(_) => "have a NULL",
-            Rule::Unique(_) => "repeat a key",
-            Rule::AcceptedValues { .. } => "have a value that is not accepted",
+            Rule::Rows { .. } => return counted(tested, "row"),
+            Rule::Sql(_) => {
+                return format!("{} returned by the test's query, and none is expected", counted(failed, "row"));
+            }
+            Rule::NotNull(_) => ("has a NULL", "have a NULL"),
+            Rule::Unique(_) => ("repeats a key", "repeat a key"),
+            Rule::AcceptedValues { .. } => ("has a value that is not accepted", "have a value that is not accepted"),
             Rule::Relationships { to, .. } => {
-                return format!("{failed} of {tested} rows have a key that `{}` lacks", to.value.lower());
+                let have = if failed == 1 { "has" } else { "have" };
+                return format!(
+                    "{failed} of {} {have} a key that `{}` lacks",
+                    counted(tested, "row"),
+                    to.value.lower()
+                );
             }
-            Rule::Range { .. } => "are out of range",
-            Rule::Expression(_) => "break the condition",
+            Rule::Range { .. } => ("is out of range", "are out of range"),
+            Rule::Expression(_) => ("breaks the condition", "break the condition"),
         };
-        format!("{failed} of {tested} rows {found}")
+        let found = if failed == 1 { found.0 } else { found.1 };
+        format!("{failed} of {} {found}", counted(tested, "row"))
     }
 }
 

@@ -378,7 +378,8 @@ fn target(
     problems.push(match nearest(name, names.iter().copied()) {
         Some(near) => diagnostic.did_you_mean(Some(near)),
         None => {
-            diagnostic.hint(format!("the targets are {}", crate::yaml::shape::one_of(&names).replace(" or ", " and ")))
+            let are = if names.len() == 1 { "target is" } else { "targets are" };
+            diagnostic.hint(format!("the {are} {}", crate::yaml::shape::one_of(&names).replace(" or ", " and ")))
         }
     });
     None

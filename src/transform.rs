@@ -264,7 +264,7 @@ impl Transform {
             "rank" => Self::Rank(Box::new(rank::Rank::read(node, problems))),
             "similarity" => Self::Similarity(Box::new(similarity::Similarity::read(node, problems))),
             "train" => Self::Train(Box::new(train::Train::read(node, problems))),
-            "recommend" => Self::Recommend(Box::new(recommend::Recommend::read(node))),
+            "recommend" => Self::Recommend(Box::new(recommend::Recommend::read(node, problems))),
             "split" => Self::Split(Box::new(split::Split::read(node, problems))),
             "evaluate" => Self::Evaluate(Box::new(evaluate::Evaluate::read(node, problems))),
             "audio" => Self::Audio(Box::new(audio::Audio::read(node))),

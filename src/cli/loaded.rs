@@ -22,6 +22,12 @@ use crate::secret::ssm::ParameterStore;
 use crate::secret::{Secrets, Vault};
 use crate::settings::{BackendSettings, Environment, Flags, Local, Moment, SecretsProvider, Settings, instant};
 
+/// Values for variables.
+mod given;
+
+/// Files and folders.
+mod places;
+
 /// What changes a job's meaning from the command line.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Meaning {
@@ -132,33 +138,20 @@ impl Loaded {
             }
         }
         if unknown.is_empty() {
-            let unknown = self.unknown_variables(&wanted);
+            let unknown = given::problems(self, &wanted);
             return if unknown.is_empty() { Ok(wanted) } else { Err(Outcome::Wrong(unknown)) };
         }
-        unknown.extend(self.problems.iter().filter(|problem| in_named_file(problem, named)).cloned());
-        Err(Outcome::Wrong(unknown))
-    }
-
-    /// Values given for variables that none of these jobs and not the target has.
-    fn unknown_variables(&self, wanted: &[Name]) -> Vec<Diagnostic> {
-        let jobs = wanted.iter().filter_map(|job| self.project.jobs.get(job));
-        let known: BTreeSet<&str> =
-            jobs.flat_map(|job| job.variables.names()).chain(self.settings.target.variables.names()).collect();
-        let unknown = self.given.iter().filter(|name| !known.contains(name.as_str()));
-        let problem = |name: &String| {
-            let what = if wanted.len() == 1 { "the job has" } else { "no job that is asked for has" };
-            let negated = if wanted.len() == 1 { "no" } else { "a" };
-            let message = format!("`--var {name}=…`: {what} {negated} variable `{name}`");
-            let problem = Diagnostic::error("unknown-variable", message);
-            match nearest(name, &known) {
-                None if known.is_empty() => {
-                    problem.hint("variables and their usual values stand under `vars:` of the job")
-                }
-                None => problem.hint(format!("the variables are {}", quoted(&known))),
-                near => problem.did_you_mean(near),
-            }
+        // Of a file that could not be read, what is wrong with it says more than that there is no such job.
+        let told: Vec<Diagnostic> =
+            self.problems.iter().filter(|problem| in_named_file(problem, named)).cloned().collect();
+        let unread = |name: &String| {
+            told.iter().any(|problem| problem.span.is_some() && in_named_file(problem, std::slice::from_ref(name)))
         };
-        unknown.map(problem).collect()
+        if has_errors(&told) && named.iter().all(|name| unread(name) || self.project.job(name).is_ok()) {
+            return Err(Outcome::Wrong(told));
+        }
+        unknown.extend(told);
+        Err(Outcome::Wrong(unknown))
     }
 
     /// The problems found so far that concern these jobs: those of other jobs' files are theirs.
@@ -206,7 +199,7 @@ impl Loaded {
         let mut problems = self.problems(wanted);
         problems.extend(more);
         problems.extend(self.unknown_connections(&resolved.plan));
-        problems.extend(shared_folders(&resolved.plan));
+        problems.extend(places::problems(self, &resolved.plan));
         (resolved, problems)
     }
 
@@ -278,25 +271,6 @@ impl Loaded {
             Outcome::Wrong(vec![problem.did_you_mean(nearest(&named.to_lowercase(), &names))])
         })
     }
-}
-
-/// Exports that write to one folder, of which each would remove the files of the others.
-fn shared_folders(plan: &Plan) -> Vec<Diagnostic> {
-    let mut known: Vec<(&str, &StepId)> = Vec::new();
-    let mut problems = Vec::new();
-    for step in &plan.steps {
-        let Some(Destination::Files(files)) = step.export.as_ref().map(|export| &export.to) else { continue };
-        let folder = files.path.value.trim_end_matches('/');
-        match known.iter().find(|(other, _)| *other == folder) {
-            Some((_, other)) => {
-                let message = format!("`{}` and `{other}` export to one folder, `{folder}/`", step.id);
-                let problem = Diagnostic::error("published-twice", message).at(files.path.span.clone());
-                problems.push(problem.hint("each export owns its folder: give them different ones"));
-            }
-            None => known.push((folder, &step.id)),
-        }
-    }
-    problems
 }
 
 /// Milliseconds since an instant, for the log.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::diagnostic::Diagnostic;
 use crate::job::keys::{COLUMN_NAME, DURATION, duration};
 use crate::name::{Name, TableName};
-use crate::rule::read::{TESTS, column_name, sql_literal, tests};
+use crate::rule::read::{TESTS, column_name, exceeds, sql_literal, tests};
 use crate::rule::{Rule, Severity, Test};
 use crate::text::derived::Derived;
 use crate::text::files::Files;
@@ -246,6 +246,11 @@ fn column_expectations(node: &Node, problems: &mut Vec<Diagnostic>) -> Vec<Test>
     let mut rules = Vec::new();
     if let Some(between) = node.get("between") {
         match between.items() {
+            [min, max] if min.scalar().zip(max.scalar()).is_some_and(|(low, high)| exceeds(low, high)) => {
+                let message = "no value is between these, of which the first is the greater";
+                let problem = Diagnostic::error("wrong-value", message).at(between.span.clone());
+                problems.push(problem.hint("write the least value first"));
+            }
             [min, max] => {
                 rules.push(Rule::Range { column: column.clone(), min: sql_literal(min), max: sql_literal(max) })
             }

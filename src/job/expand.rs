@@ -19,7 +19,10 @@ pub(super) fn expand(
 ) -> (Job, Vec<Diagnostic>) {
     let mut expanded = job.clone();
     let mut problems = Vec::new();
-    expanded.variables.extend(overrides);
+    for (name, value) in overrides.iter() {
+        let value = value.clone().like(job.variables.get(name));
+        expanded.variables.insert(name, value);
+    }
     expanded.variables.extend(facts);
     expanded.steps = IndexMap::with_capacity(job.steps.len());
     let mut items: IndexMap<Name, Vec<Name>> = IndexMap::new();

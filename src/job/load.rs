@@ -90,6 +90,22 @@ pub static LOAD: Record = Record::new(
     ],
 );
 
+/// Keys that say nothing about files of the format that these are of.
+fn idle(node: &Node, files: &[Spanned<String>], problems: &mut Vec<Diagnostic>) {
+    let said = node.get("format").and_then(Node::text).and_then(Format::of_word);
+    let formats: Vec<Option<Format>> = files.iter().map(|file| said.or_else(|| Format::of(&file.value))).collect();
+    let Some(Some(format)) = formats.first() else { return };
+    if formats.iter().any(|other| *other != Some(*format)) {
+        return;
+    }
+    for (key, used) in [("csv", *format == Format::Csv), ("compression", *format != Format::Parquet)] {
+        if let Some(value) = node.get(key).filter(|_| !used) {
+            let message = format!("`{key}` says nothing about {format} files");
+            problems.push(Diagnostic::error("wrong-value", message).at(value.span.clone()).hint("leave it out"));
+        }
+    }
+}
+
 /// What a mapping of [`LOAD`] says.
 pub(super) fn load(node: &Node, problems: &mut Vec<Diagnostic>) -> Load {
     let word = |key: &str| node.get(key).and_then(Node::text);
@@ -99,6 +115,7 @@ pub(super) fn load(node: &Node, problems: &mut Vec<Diagnostic>) -> Load {
         checked_place(path, item, problems);
         files.push(Spanned::new(path.to_owned(), item.span.clone()));
     }
+    idle(node, &files, problems);
     let bad = node.get("max_bad").and_then(Node::scalar);
     Load {
         files,

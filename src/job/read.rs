@@ -85,9 +85,22 @@ impl Reader<'_> {
         let mut variables = Variables::default();
         for entry in root.get("vars").map(Node::entries).unwrap_or_default() {
             self.variable_name(&entry.key);
+            self.no_date(&entry.value);
             variables.insert(&entry.key.value, Variable::from_yaml(&entry.value));
         }
         variables
+    }
+
+    /// Refuses what is written like a date and is none, which would be text.
+    fn no_date(&mut self, value: &Node) {
+        let Some(text) = value.text().filter(|text| value.span.text() == *text) else { return };
+        let digits = |byte: u8| if byte.is_ascii_digit() { b'0' } else { byte };
+        let like: Vec<u8> = text.bytes().take(10).map(digits).collect();
+        let ends = text.get(10..).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', 'T']));
+        if like == b"0000-00-00" && ends && matches!(Variable::from_yaml(value), Variable::Text(_)) {
+            let problem = Diagnostic::error("wrong-value", format!("`{text}` is no date")).at(value.span.clone());
+            self.problems.push(problem.hint("write it in quotes where it is meant as text"));
+        }
     }
 
     fn variable_name(&mut self, key: &Spanned<String>) {

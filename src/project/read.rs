@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Diagnostic;
+use crate::store::why;
 use crate::text::SourceFile;
 use crate::text::files::Files;
 use crate::yaml::{MAX_BYTES, too_large};
@@ -29,7 +30,7 @@ pub(super) fn files(root: &Path) -> (Files, Vec<Diagnostic>) {
 pub fn file(root: &Path, path: &Path) -> Result<SourceFile, Diagnostic> {
     let whole = root.join(path);
     let unreadable = |error: std::io::Error| {
-        Diagnostic::error("unreadable-file", format!("`{}` cannot be read: {error}", path.display()))
+        Diagnostic::error("unreadable-file", format!("`{}` cannot be read: {}", path.display(), why(&error)))
     };
     let size = fs::metadata(&whole).map_err(unreadable)?.len();
     if size > MAX_BYTES as u64 {

@@ -183,7 +183,7 @@ fn test(node: &Node, column: Option<&Spanned<Name>>, files: &Files, problems: &m
         let diagnostic = Diagnostic::error("wrong-value", message).at(filter.span.clone());
         problems.push(diagnostic.hint("write the condition into the query"));
     }
-    let named = rule.columns().iter().map(|c| c.value.lower()).collect::<Vec<_>>().join(", ");
+    let named = rule.columns().iter().map(|c| c.value.shown()).collect::<Vec<_>>().join(", ");
     let default = if named.is_empty() { rule.kind().to_owned() } else { format!("{}({named})", rule.kind()) };
     let text = |key: &str| option(key).and_then(Node::text).map(str::to_owned);
     Some(Test {
@@ -230,6 +230,10 @@ impl Reader<'_> {
                 if min.is_none() && max.is_none() {
                     let span = self.kind.span.clone();
                     return self.fault(&span, "this range has no bounds", "give `min`, `max` or both");
+                }
+                if let Some((low, high)) = self.crossed() {
+                    let message = format!("no value is at least {low} and at most {high}");
+                    return self.fault(&self.kind.span.clone(), &message, "swap `min` and `max`");
                 }
                 Rule::Range { column: self.columns()?.into_iter().next()?, min, max }
             }
@@ -300,6 +304,13 @@ impl Reader<'_> {
         sql_literal(self.parameters?.get(key)?)
     }
 
+    /// The bounds of a range that holds no value, as written.
+    fn crossed(&self) -> Option<(&str, &str)> {
+        let bound = |key: &str| self.parameters?.get(key)?.scalar();
+        let (low, high) = (bound("min")?, bound("max")?);
+        exceeds(low, high).then_some((low, high))
+    }
+
     fn sql(&mut self, may_be_path: bool) -> Option<crate::text::derived::Derived> {
         let node = self.parameters?;
         let node = node.get("sql").unwrap_or(node);
@@ -308,6 +319,21 @@ impl Reader<'_> {
         } else {
             Some(yaml::sql::inline(node, node.text()?))
         }
+    }
+}
+
+/// Whether a bound is above another, where both are numbers or both dates and times of one form. How other texts compare is
+/// for the column's type to say.
+pub(crate) fn exceeds(low: &str, high: &str) -> bool {
+    let number = |text: &str| text.trim().parse::<f64>().ok();
+    if let (Some(low), Some(high)) = (number(low), number(high)) {
+        return low > high;
+    }
+    let day = |text: &str| text.get(..10).and_then(|day| day.parse::<chrono::NaiveDate>().ok());
+    match (day(low), day(high)) {
+        (Some(a), Some(b)) if a == b => low.len() == high.len() && low > high,
+        (Some(a), Some(b)) => a > b,
+        _ => false,
     }
 }
 

@@ -44,6 +44,14 @@ fn each_rule_counts_its_failing_rows() {
 }
 
 #[test]
+fn one_row_is_told_as_one() {
+    let told = |text: &str, failed, tested| read(text).0[0].verdict(failed, tested).message;
+    assert_eq!(told("[not_null: a]", 1, 1), "1 of 1 row has a NULL");
+    assert_eq!(told("[not_null: a]", 2, 3), "2 of 3 rows have a NULL");
+    assert_eq!(told("[rows: {min: 2}]", 1, 1), "1 row, and at least 2 expected");
+}
+
+#[test]
 fn verdicts_follow_severity_and_thresholds() {
     let outcome = |text: &str, failed, tested| read(text).0[0].verdict(failed, tested).outcome;
     assert_eq!(outcome("[unique: a]", 0, 10), Outcome::Pass);

@@ -1,28 +1,15 @@
 //! Where the rows of a source are on an embedded target: what `pipe.yaml` says, or the file that a folder has for it.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use super::Local;
 use crate::name::TableName;
+use crate::project::straight;
 use crate::source::{Format, Location};
 
 /// A path from the project's folder made absolute; a URL as it is.
 pub(super) fn absolute(root: &Path, path: &str) -> String {
     if path.contains("://") { path.to_owned() } else { straight(&root.join(path)).to_string_lossy().into_owned() }
-}
-
-/// A path without `.` and `..`, which not everything that reads files takes. Where a link leads is not looked at.
-pub(super) fn straight(path: &Path) -> PathBuf {
-    let folder = path.to_string_lossy().ends_with('/');
-    let mut straight = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(straight.pop()),
-            other => straight.push(other),
-        }
-    }
-    if folder { straight.join("") } else { straight }
 }
 
 pub(super) fn location(local: &Local, table: &TableName) -> Option<Location> {

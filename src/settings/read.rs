@@ -8,6 +8,7 @@ use super::keys::{DATAFUSION, Memory, SETTINGS, SNOWFLAKE, memory};
 use super::{BackendSettings, Connection, Local, Parameter, SecretsProvider, Target, instant, place};
 use crate::diagnostic::Diagnostic;
 use crate::name::TableName;
+use crate::project::straight;
 use crate::source::{Format, Location};
 use crate::template::{Variable, Variables};
 use crate::text::{SourceFile, Span, Spanned};
@@ -121,7 +122,7 @@ fn local(root: &Path, name: &str, node: &Node, problems: &mut Vec<Diagnostic>) -
         match TableName::parse(&entry.key.value).filter(|name| name.schema.is_some()) {
             Some(table) => {
                 if let Some(location) = location(root, &entry.value, problems) {
-                    tables.insert(table, Spanned::new(location, entry.value.span.clone()));
+                    tables.insert(table, Spanned::new(location, entry.key.span.clone()));
                 }
             }
             None => {
@@ -131,7 +132,7 @@ fn local(root: &Path, name: &str, node: &Node, problems: &mut Vec<Diagnostic>) -
         }
     }
     Local {
-        state: place::straight(&root.join(state)),
+        state: straight(&root.join(state)),
         sources: sources.and_then(|n| Some(Spanned::new(place::absolute(root, n.text()?), n.span.clone()))),
         tables,
     }
@@ -152,6 +153,12 @@ fn location(root: &Path, node: &Node, problems: &mut Vec<Diagnostic>) -> Option<
         problems.push(diagnostic.hint("write `{path: …, format: parquet}`, or `csv`, `jsonl` or `files`"));
         return None;
     };
+    for key in ["delimiter", "header"] {
+        if let Some(value) = node.get(key).filter(|_| format != Format::Csv) {
+            let message = format!("`{key}` says nothing about {format}");
+            problems.push(Diagnostic::error("wrong-value", message).at(value.span.clone()).hint("leave it out"));
+        }
+    }
     let delimiter = node.get("delimiter").and_then(Node::text).unwrap_or(",");
     let &[delimiter] = delimiter.as_bytes() else {
         let message = format!("`{delimiter}` is not one character that can divide values");

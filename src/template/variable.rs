@@ -107,6 +107,48 @@ impl Variable {
         }
     }
 
+    /// The value in the place of another: text where that is text, so that `--var code=12` is no number there.
+    #[must_use]
+    pub fn like(self, usual: Option<&Self>) -> Self {
+        match (usual, self) {
+            (Some(Self::Text(_)), value @ (Self::Boolean(_) | Self::Integer(_) | Self::Decimal(_))) => {
+                Self::Text(value.to_string())
+            }
+            (Some(Self::Text(_)), Self::Date(text) | Self::Timestamp(text)) => Self::Text(text),
+            (_, value) => value,
+        }
+    }
+
+    /// Whether a value may stand in the place of another: of the same type, where that says one. Text takes any value, which
+    /// becomes text, a list any item, and a timestamp a date.
+    pub fn fits(&self, usual: &Self) -> bool {
+        let number = |value: &Self| matches!(value, Self::Integer(_) | Self::Decimal(_));
+        match usual {
+            _ if matches!(self, Self::Null | Self::Unknown) => true,
+            Self::Boolean(_) => matches!(self, Self::Boolean(_)),
+            Self::Integer(_) | Self::Decimal(_) => number(self),
+            Self::Date(_) => matches!(self, Self::Date(_)),
+            Self::Timestamp(_) => matches!(self, Self::Date(_) | Self::Timestamp(_)),
+            Self::Map(_) => matches!(self, Self::Map(_)),
+            Self::Text(_) => !matches!(self, Self::List(_) | Self::Map(_)),
+            Self::Null | Self::List(_) | Self::Unknown => true,
+        }
+    }
+
+    /// What it is, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null | Self::Unknown => "null",
+            Self::Boolean(_) => "true or false",
+            Self::Integer(_) | Self::Decimal(_) => "a number",
+            Self::Text(_) => "text",
+            Self::Date(_) => "a date",
+            Self::Timestamp(_) => "a timestamp",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+        }
+    }
+
     fn jinja(&self) -> Jinja {
         match self {
             Self::Null => Jinja::from(()),

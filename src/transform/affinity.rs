@@ -260,6 +260,15 @@ impl Affinity {
     }
 
     fn combinations(&self, params: Params<'_>, problems: &mut Vec<Diagnostic>) {
+        if self.aggregate == Aggregate::Count {
+            let why = "has no meaning for `aggregate: count`, which counts events whatever they weigh";
+            for key in ["value", "events", "half_life"] {
+                params.idle(key, true, why, problems);
+            }
+            if let Some(cap) = params.inside("cap") {
+                cap.idle("per_event", true, why, problems);
+            }
+        }
         let mut refuse = |key: &str, message: &str| {
             problems.push(Diagnostic::error("conflicting-keys", message).at(params.span(key)));
         };

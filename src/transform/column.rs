@@ -212,7 +212,7 @@ pub(super) fn keyed_numbers(
     let is_nan = |row: usize, value: f64| value.is_nan() && floats.is_valid(row);
     if values.iter().enumerate().any(|(row, value)| is_nan(row, *value)) {
         let OnNan::Drop(marks) = nan else {
-            let message = format!("column `{}` has NaN; set `on_nan: drop` to leave such rows out", name.lower());
+            let message = format!("column `{}` has NaN; set `on_nan: drop` to leave such rows out", name.shown());
             return Err(TransformError::Data(message));
         };
         marks.resize(values.len(), false);
@@ -240,7 +240,7 @@ pub(super) fn finite(values: &[f64], name: &Name) -> Result<(), TransformError> 
 
 /// What is told of an infinite number.
 pub(super) fn infinite(name: &Name) -> String {
-    format!("column `{}` has an infinite number, with which nothing can be calculated", name.lower())
+    format!("column `{}` has an infinite number, with which nothing can be calculated", name.shown())
 }
 
 /// Dates and timestamps as nanoseconds since 1970 UTC.

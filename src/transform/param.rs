@@ -187,6 +187,14 @@ impl<'a> Params<'a> {
         self.column(key).map_or_else(|| Name::unquoted(default), |name| name.value)
     }
 
+    /// Refuses a key that changes nothing beside the others; `why` says when it would.
+    pub(super) fn idle(self, key: &str, idle: bool, why: &str, problems: &mut Vec<Diagnostic>) {
+        if idle && self.node(key).is_some() {
+            let diagnostic = Diagnostic::error("conflicting-keys", format!("`{key}` {why}"));
+            problems.push(diagnostic.at(self.span(key)).hint("leave it out: nothing would come of it"));
+        }
+    }
+
     /// Refuses a number outside `low..=high`.
     pub(super) fn within(self, key: &str, low: f64, high: f64, problems: &mut Vec<Diagnostic>) -> Option<f64> {
         let value = self.number(key)?;

@@ -86,10 +86,15 @@ struct Places {
 
 impl Recommend {
     /// Reads a node that was checked against [`RECORD`].
-    pub(super) fn read(node: &Node) -> Self {
+    pub(super) fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Self {
         let params = Params(node);
         let missing = || ColumnName::new(Name::quoted(""), node.span.clone());
         let fallback = params.inside("fallback");
+        let why = "has no meaning without `fallback`: users without a history have no list to fill";
+        params.idle("users", fallback.is_none(), why, problems);
+        let repeats = params.node("exclude_seen").and_then(Node::boolean) == Some(false);
+        let why = "has no meaning with `exclude_seen: false`, which leaves nothing out";
+        params.idle("seen", repeats && fallback.is_none(), why, problems);
         Self {
             input: params.input(),
             user: params.column("user").unwrap_or_else(missing),

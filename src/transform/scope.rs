@@ -26,9 +26,9 @@ impl<'a> Scope<'a> {
         let found = find(self.columns, &name.value);
         if found.is_none() {
             let message = format!("`{}` has no column `{}`", self.table.value.lower(), name.value.lower());
-            let names: Vec<String> = self.columns.iter().map(|column| column.name.lower()).collect();
+            let names: Vec<String> = self.columns.iter().map(|column| column.name.shown()).collect();
             let diagnostic = Diagnostic::error("unknown-column", message).at(name.span.clone());
-            problems.push(diagnostic.did_you_mean(nearest(&name.value.lower(), &names)));
+            problems.push(diagnostic.did_you_mean(nearest(&name.value.shown(), &names)));
         }
         found
     }
@@ -71,7 +71,7 @@ impl<'a> Scope<'a> {
     ) -> Option<&'a Column> {
         let column = self.column(name, problems)?;
         if !fits(column.sql_type) {
-            let message = format!("`{}` is {}, and must be {noun}", name.value.lower(), column.sql_type);
+            let message = format!("`{}` is {}, and must be {noun}", name.value.shown(), column.sql_type);
             problems.push(Diagnostic::error("wrong-column-type", message).at(name.span.clone()));
             return None;
         }
@@ -92,7 +92,7 @@ pub(super) fn comparable(a: &Column, b: &Column, at: &ColumnName, problems: &mut
     };
     let (left, right) = (family(a.sql_type), family(b.sql_type));
     if left != right && left != 3 && right != 3 {
-        let (x, y) = (a.name.lower(), b.name.lower());
+        let (x, y) = (a.name.shown(), b.name.shown());
         let message = format!("`{x}` is {} and `{y}` is {}: their values cannot be equal", a.sql_type, b.sql_type);
         problems.push(Diagnostic::error("wrong-column-type", message).at(at.span.clone()));
     }
@@ -112,7 +112,7 @@ pub(super) fn find<'a>(columns: &'a [Column], name: &Name) -> Option<&'a Column>
 pub(super) fn distinct(columns: &[Column], table: &Spanned<TableName>, problems: &mut Vec<Diagnostic>) {
     for (index, column) in columns.iter().enumerate() {
         if columns[..index].iter().any(|other| other.name == column.name) {
-            let message = format!("the result would have two columns `{}`", column.name.lower());
+            let message = format!("the result would have two columns `{}`", column.name.shown());
             problems.push(Diagnostic::error("duplicate-column", message).at(table.span.clone()));
         }
     }

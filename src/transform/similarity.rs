@@ -240,7 +240,7 @@ fn vectors(scope: Scope<'_>, column: &ColumnName, dimensions: Option<usize>, pro
         }
         _ => return,
     };
-    let message = format!("`{}` {wrong}", column.value.lower());
+    let message = format!("`{}` {wrong}", column.value.shown());
     problems.push(Diagnostic::error("wrong-column-type", message).at(column.span.clone()));
 }
 

@@ -1,5 +1,6 @@
-//! `split`: the rows of a history, each marked `train` or `test` in a column `part`. It leaves out rows without a user, and
-//! without a time where it goes by time; it takes and makes nothing else.
+//! `split`: the rows of a history, each marked `train` or `test` in a column `part`. It leaves out rows without a user or an
+//! item, which no model can learn from or be tested with, and without a time where it goes by time; it takes and makes
+//! nothing else.
 //!
 //! - `chronological` (where `method` is absent): of n rows in the order of `time`, the first `ratio` · n are `train`, rounded half
 //!   to even; `by: user` counts each user's rows, `by: all` all of them. With `cutoff`, what comes before that instant.
@@ -58,8 +59,8 @@ pub(super) const RECORD: Record = Record::new(
     "split",
     &[
         Key::new("input", TABLE, "The step or table with what users did.").required().example("dw.fact_watch"),
-        Key::new("user", COLUMN, "Who.").required().example("user_id"),
-        Key::new("item", COLUMN, "What.").required().example("program_id"),
+        Key::new("user", COLUMN, "Who; rows without a user are left out.").required().example("user_id"),
+        Key::new("item", COLUMN, "What; rows without an item are left out.").required().example("program_id"),
         Key::new("time", COLUMN, "When; not needed where the method is `random`.").example("real_start_at"),
         METHOD,
         RATIO,
@@ -131,6 +132,9 @@ impl Cut {
         if params.node("cutoff").is_some() && (params.node("ratio").is_some() || params.node("by").is_some()) {
             refuse("cutoff", "a split goes by `cutoff` or by `ratio`, not by both".to_owned());
         }
+        if method == Method::Random && time {
+            refuse("time", "`time` has no meaning for `method: random`".to_owned());
+        }
         if method != Method::Random && !time {
             refuse("method", "this split needs to know when things happened: add `time`".to_owned());
         }
@@ -164,7 +168,7 @@ impl Cut {
         let (u, i) = (user.value.sql(), item.value.sql());
         let from = table.value.sql();
         let mut steps = Steps::default();
-        let mut conditions = vec![format!("{u} is not null")];
+        let mut conditions = vec![format!("{u} is not null"), format!("{i} is not null")];
         conditions.extend(
             time.iter().filter(|_| self.method != Method::Random).map(|t| format!("{} is not null", t.value.sql())),
         );
@@ -180,7 +184,7 @@ impl Cut {
             return steps.finish(&format!("{select}\nfrom {rows}\norder by {order}"));
         }
         let first = match self.method {
-            Method::Random => format!("md5('{}|' || {u}::varchar || '|' || coalesce({i}::varchar, '')) asc", self.seed),
+            Method::Random => format!("md5('{}|' || {u}::varchar || '|' || {i}::varchar) asc", self.seed),
             Method::Chronological => format!("{timed} asc"),
             Method::Last => format!("{timed} desc"),
         };

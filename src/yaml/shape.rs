@@ -264,7 +264,8 @@ impl Record {
         }
         let mut kinds = node.entries().iter().filter(|e| self.kinds.iter().any(|kind| kind.name == e.key.value));
         let first = kinds.next();
-        if let (Some(first), Some(second)) = (first, kinds.next()) {
+        let second = first.and_then(|first| kinds.find(|other| other.key.value != first.key.value));
+        if let (Some(first), Some(second)) = (first, second) {
             let (a, b) = (&first.key.value, &second.key.value);
             let noun = with_article(self.noun);
             let message = format!("{noun} is of one kind, and this one has both `{a}` and `{b}`");

@@ -230,6 +230,11 @@ impl Rank {
         if params.node("rrf_k").is_some() && !matches!(self.combine, Combine::Rrf(_)) {
             refuse("rrf_k", "`rrf_k` has a meaning for `combine: rrf` only".to_owned(), "leave it out");
         }
+        let lists = self.backfill.as_ref().is_some_and(|backfill| backfill.partitions.is_some());
+        if lists && self.partition_by.is_empty() {
+            let message = "`partitions` has no meaning without `partition_by`: there is one list".to_owned();
+            refuse("backfill", message, "leave it out");
+        }
         if matches!(self.combine, Combine::Rrf(_) | Combine::Borda)
             && self.components.iter().any(|c| c.normalize != Normalize::None)
         {
@@ -281,9 +286,17 @@ fn components(params: Params<'_>, problems: &mut Vec<Diagnostic>) -> Vec<Compone
     if let Some(node) = params.node("score").filter(|node| node.text().is_some()) {
         return crate::transform::param::column(node).map(simple).into_iter().collect();
     }
+    let fusion = matches!(params.word("combine"), Some("rrf" | "borda"));
+    let all_own = params.list("score").all(|part| part.node("missing").is_some());
+    params.idle("missing", all_own, "is said by each score column itself", problems);
     let mut components = Vec::new();
     for part in params.list("score") {
         let Some(column) = part.column("column") else { continue };
+        // A scope is that of the normalising, and of the mean of a Bayesian average that is not given.
+        let averages = part.inside("bayes").is_some_and(|bayes| bayes.node("mean").is_none());
+        let normalizes = part.word("normalize").is_some_and(|how| how != "none");
+        let why = if fusion { "has no meaning for rank fusion" } else { "has no meaning without `normalize`" };
+        part.idle("scope", fusion || !(normalizes || averages), why, problems);
         if part.node("temperature").is_some() && part.word("normalize") != Some("softmax") {
             let message = "`temperature` has a meaning for `normalize: softmax` only";
             problems.push(Diagnostic::error("conflicting-keys", message).at(part.span("temperature")));
@@ -373,6 +386,8 @@ fn read_exclude(params: Params<'_>, problems: &mut Vec<Diagnostic>) -> Exclude {
         let message = "`time` and `max_age` of an exclusion go together";
         problems.push(Diagnostic::error("conflicting-keys", message).at(params.span("time")));
     }
+    let why = "has no meaning without `max_age`: rows of any age exclude";
+    params.idle("origin", params.node("max_age").is_none(), why, problems);
     let recent = params.column("time").zip(params.duration("max_age"));
     let origin = params.instant("origin", Instant::Now);
     Exclude { input: params.input(), keys, recent: recent.map(|(time, age)| (time, age, origin)) }

@@ -112,6 +112,12 @@ impl Metric {
         !self.is_walk() && !matches!(self, Self::Asymmetric(_) | Self::Tversky(..))
     }
 
+    /// Whether it goes by the values of interactions, and not by how many there are.
+    pub(super) fn is_by_values(self) -> bool {
+        let sums = matches!(self, Self::Cosine | Self::Tanimoto | Self::Pearson | Self::InnerProduct);
+        sums || self.is_walk() || matches!(self, Self::L2 | Self::L1)
+    }
+
     /// Whether an interaction is worth something else on the way up than on the way down.
     pub(super) fn is_walk(self) -> bool {
         matches!(self, Self::P3Alpha(_) | Self::Rp3Beta(..))
@@ -121,16 +127,7 @@ impl Metric {
 impl Similarity {
     /// Whether the users that two items have in common must be counted even where values are added up.
     pub(super) fn counts(&self) -> bool {
-        let by_values = matches!(
-            self.metric,
-            Metric::Cosine
-                | Metric::Tanimoto
-                | Metric::Pearson
-                | Metric::InnerProduct
-                | Metric::P3Alpha(_)
-                | Metric::Rp3Beta(..)
-        );
-        !by_values || self.explain || self.min_support > 1 || self.support_shrinkage > 0.0
+        !self.metric.is_by_values() || self.explain || self.min_support > 1 || self.support_shrinkage > 0.0
     }
 
     /// The score of a pair: `dot` over `common` users, of an item with figures `a` and its similar item `b`.

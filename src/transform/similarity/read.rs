@@ -149,6 +149,7 @@ impl Similarity {
                 format!("`metric: {}` has no meaning for similarity of {of}", params.word("metric").unwrap_or(""));
             problems.push(Diagnostic::error("conflicting-keys", message).at(params.span("metric")));
         }
+        self.idle(params, problems);
         let walks = matches!(self.metric, Metric::P3Alpha(_) | Metric::Rp3Beta(..));
         if walks && self.weighting != Weighting::None {
             let message = "`weighting` has no meaning for random walks, which go by shares";
@@ -159,6 +160,26 @@ impl Similarity {
             let hint = "use `support_shrinkage` with other metrics";
             problems.push(Diagnostic::error("conflicting-keys", message).at(params.span("shrinkage")).hint(hint));
         }
+    }
+}
+
+impl Similarity {
+    /// Keys that the metric and the weighting do not look at.
+    fn idle(&self, params: Params<'_>, problems: &mut Vec<Diagnostic>) {
+        let has_beta = matches!(self.metric, Metric::Tversky(..) | Metric::Rp3Beta(..));
+        let has_alpha = has_beta || matches!(self.metric, Metric::Asymmetric(_) | Metric::P3Alpha(_));
+        let metrics = "has a meaning for `metric: asymmetric`, `tversky`, `p3alpha` and `rp3beta` only";
+        params.idle("alpha", !has_alpha, metrics, problems);
+        params.idle("beta", !has_beta, "has a meaning for `metric: tversky` and `rp3beta` only", problems);
+        let weighs = matches!(self.weighting, Weighting::Bm25(..));
+        for key in ["k1", "b"] {
+            params.idle(key, !weighs, "has a meaning for `weighting: bm25` only", problems);
+        }
+        let counts = matches!(self.of, Of::Interactions { .. }) && !self.metric.is_by_values();
+        let metric = params.word("metric").unwrap_or("cosine");
+        let why = format!("has no meaning for `metric: {metric}`, which counts users");
+        params.idle("value", counts, &why, problems);
+        params.idle("weighting", counts, &why, problems);
     }
 }
 

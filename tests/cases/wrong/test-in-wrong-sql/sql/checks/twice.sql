@@ -1,0 +1,3 @@
+select id
+from top
+group by idd
