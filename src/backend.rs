@@ -167,12 +167,14 @@ pub struct BackendError {
     pub query: Option<String>,
     /// The backend's own code of the error.
     pub code: Option<String>,
+    /// Whether the message says where its author wrote what is at fault.
+    pub placed: bool,
 }
 
 impl BackendError {
     /// An error with what to do about it.
     pub fn new(remedy: Remedy, message: impl Into<String>) -> Self {
-        Self { remedy, message: message.into(), query: None, code: None }
+        Self { remedy, message: message.into(), query: None, code: None, placed: false }
     }
 
     /// An error that shows the author's fault.

@@ -27,6 +27,12 @@ impl Name {
         self.0.to_lowercase()
     }
 
+    /// The name as messages show it: in lower case where it can be written without quotes, else with them.
+    pub fn shown(&self) -> String {
+        let sql = self.sql();
+        if sql.starts_with('"') { sql } else { self.lower() }
+    }
+
     /// The name as it can stand in SQL: bare where that reads back as the same name, else in double quotes.
     pub fn sql(&self) -> String {
         let mut chars = self.0.chars();

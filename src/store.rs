@@ -13,6 +13,9 @@ mod read;
 /// Files written aside.
 mod write;
 
+/// Errors of the operating system in an analyst's words.
+mod words;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +27,7 @@ use thiserror::Error;
 
 pub use mark::Marks;
 pub use read::{Unpacked, of_read, unpacked};
+pub use words::why;
 pub use write::{Aside, Upload};
 
 /// What the caller does about an error.
@@ -67,8 +71,7 @@ impl StoreError {
             ErrorKind::Interrupted | ErrorKind::TimedOut => Kind::Passing,
             _ => Kind::Other,
         };
-        let why = if kind == Kind::Full { "no space is left on the disk".to_owned() } else { error.to_string() };
-        Self::new(kind, format!("cannot {does} `{}`: {why}", path.display()))
+        Self::new(kind, format!("cannot {does} `{}`: {}", path.display(), why(error)))
     }
 }
 

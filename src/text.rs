@@ -11,6 +11,11 @@ pub mod derived;
 /// The author's files by path.
 pub mod files;
 
+/// A number of things: `1 row`, `3 rows`.
+pub fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// A text with the name that messages show for it, cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SourceFile {

@@ -49,6 +49,7 @@ mod unpublished;
 
 pub use clean::Cleaned;
 pub use error::Error;
+pub use layout::file_name_bytes;
 pub use lock::Reservation;
 pub use manifest::{DataFile, Object, Provenance, SetInfo, StoredColumn};
 pub use publish::Change;

@@ -19,13 +19,15 @@ mod growth;
 /// Running transforms.
 mod transform;
 
+/// Errors of the engine in an analyst's words.
+mod words;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::common::DataFusionError;
 use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -45,6 +47,7 @@ use crate::store::Stores;
 use crate::warehouse::{self, Change, Reservation, Snapshot, Staged, StoredColumn, Warehouse};
 pub(crate) use shared::fitted;
 use source::Sources;
+pub(crate) use words::{failed, of_csv, out_of_memory};
 
 /// The tables of a local target: what is published and what is read where it lies.
 #[derive(Debug)]
@@ -472,7 +475,8 @@ fn stored_columns(step: &PlannedStep) -> Vec<StoredColumn> {
 /// The dialect's session under the run's limits.
 fn executing(dialect: &Dialect, limits: &Limits) -> Result<SessionState, BackendError> {
     std::fs::create_dir_all(&limits.spill).map_err(|error| {
-        let message = format!("cannot make the spill folder `{}`: {error}", limits.spill.display());
+        let message =
+            format!("cannot make the spill folder `{}`: {}", limits.spill.display(), crate::store::why(&error));
         BackendError::new(Remedy::Resources, message)
     })?;
     let runtime = runtime(limits.memory, Some(&limits.spill))?;
@@ -501,87 +505,4 @@ fn of_warehouse(error: warehouse::Error) -> BackendError {
         _ => Remedy::Author,
     };
     BackendError::new(remedy, error.to_string())
-}
-
-/// What DataFusion says, and what to do about it.
-pub(crate) fn failed(error: DataFusionError) -> BackendError {
-    if let Some(known) = own(&error) {
-        return known.clone();
-    }
-    let remedy = match error.find_root() {
-        DataFusionError::ResourcesExhausted(_) => Remedy::Resources,
-        DataFusionError::ObjectStore(_) => Remedy::Retry,
-        _ => Remedy::Author,
-    };
-    let text = error.find_root().strip_backtrace();
-    if remedy == Remedy::Resources {
-        return BackendError::new(remedy, out_of_memory(&text));
-    }
-    let prefixes = [
-        "Execution error: ",
-        "Parquet error: ",
-        "Arrow error: ",
-        "Compute error: ",
-        "Cast error: ",
-        "External error: ",
-        "External: ",
-        "Error evaluating filter predicate: ",
-    ];
-    let mut text = text.as_str();
-    while let Some(rest) = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix)) {
-        text = rest;
-    }
-    // A filter inside the reader of Parquet tells its error in the form of a program.
-    let text = text.strip_prefix("Execution(\"").and_then(|rest| rest.strip_suffix("\")")).unwrap_or(text);
-    BackendError::new(remedy, text)
-}
-
-/// What held memory, by the beginning of the name under which DataFusion counts it.
-const HOLDERS: &[(&str, &str)] = &[
-    ("CrossJoin", "a cross join"),
-    ("NestedLoopJoin", "a join without an equality"),
-    ("HashJoin", "a join"),
-    ("SortMergeJoin", "a join"),
-    ("SMJ", "a join"),
-    ("PiecewiseMergeJoin", "a join"),
-    ("Grouped", "GROUP BY"),
-    ("Aggregate", "GROUP BY"),
-    ("ExternalSort", "sorting"),
-    ("Sort", "sorting"),
-    ("TopK", "sorting"),
-    ("Window", "a window function"),
-    ("BoundedWindow", "a window function"),
-    ("Repartition", "rows on their way between threads"),
-];
-
-/// The memory limit was reached: what asked for more, in the words of SQL.
-pub(crate) fn out_of_memory(text: &str) -> String {
-    let between = |start: &str, end: &str| {
-        let rest = text.rsplit_once(start)?.1;
-        Some(rest.split_once(end).map_or(rest, |(part, _)| part).trim())
-    };
-    let Some(holder) = between("additional ", " with ") else {
-        return text.strip_prefix("Resources exhausted: ").unwrap_or(text).to_owned();
-    };
-    let limit = between("pool_size: ", ")").map(|limit| format!(" of {limit}")).unwrap_or_default();
-    let (asked, holder) = holder.split_once(" for ").unwrap_or(("", holder));
-    let word = HOLDERS.iter().find(|(start, _)| holder.starts_with(start)).map_or(holder, |(_, word)| word);
-    let held =
-        between(" with ", " already").map(|held| format!(" beside the {held} that it holds")).unwrap_or_default();
-    format!(
-        "the memory limit{limit} is reached: {word} asked for {asked} more{held}, and it cannot go on from disk; \
-         raise `memory_limit` in `pipe.yaml` or --memory-limit, or let the query keep fewer rows at once"
-    )
-}
-
-/// An error of ours that came through DataFusion.
-fn own(error: &DataFusionError) -> Option<&BackendError> {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = source {
-        if let Some(found) = error.downcast_ref::<BackendError>() {
-            return Some(found);
-        }
-        source = error.source();
-    }
-    None
 }

@@ -415,7 +415,7 @@ impl Binder<'_> {
         let twice = columns.iter().find(|column| !seen.insert(&column.name));
         if let Some(column) = twice {
             let message =
-                format!("step `{}` has two columns called `{}`", step.name.value.lower(), column.name.lower());
+                format!("step `{}` has two columns called `{}`", step.name.value.lower(), column.name.shown());
             let diagnostic = Diagnostic::error("duplicate-column", message).at(place.clone());
             self.problems.push(diagnostic.hint("name one of them with `as`"));
         }
@@ -435,7 +435,7 @@ impl Binder<'_> {
             {
                 let message = format!(
                     "column `{}` is {} and its contract says {}",
-                    name.value.lower(),
+                    name.value.shown(),
                     column.sql_type,
                     promise.span.text().to_uppercase()
                 );
@@ -455,7 +455,7 @@ impl Binder<'_> {
             return None;
         }
         let tables = self.named(inputs)?;
-        let plan = self.statement(&text.statement, &tables, &|_| text.test.span.clone())?;
+        let plan = self.statement(&text.statement, &tables, &|span| text.tested.origin(span))?;
         Some(Query { sql: text.statement.text().to_owned(), inputs: inputs.to_vec(), plan: Opaque::new(plan) })
     }
 }
@@ -480,14 +480,20 @@ fn led_back(sql: &str, place: &Span, expressions: &[&Spanned<String>]) -> Derive
 
 fn missing(name: &Spanned<Name>, columns: &[Column], step: &Name) -> Diagnostic {
     let message =
-        format!("step `{}` gives no column `{}`, which its contract promises", step.lower(), name.value.lower());
-    let near = nearest(name.value.as_str(), columns.iter().map(|column| column.name.as_str())).map(str::to_lowercase);
+        format!("step `{}` gives no column `{}`, which its contract promises", step.lower(), name.value.shown());
+    let near = near(&name.value, columns);
     Diagnostic::error("contract-column", message).at(name.span.clone()).did_you_mean(near)
 }
 
+/// The nearest of some columns' names, as messages show it.
+fn near(name: &Name, columns: &[Column]) -> Option<String> {
+    let near = nearest(name.as_str(), columns.iter().map(|column| column.name.as_str()))?;
+    columns.iter().find(|column| column.name.as_str() == near).map(|column| column.name.shown())
+}
+
 fn unknown_column(name: &Spanned<Name>, columns: &[Column]) -> Diagnostic {
-    let near = nearest(name.value.as_str(), columns.iter().map(|column| column.name.as_str())).map(str::to_lowercase);
-    let message = format!("unknown column `{}` in a test", name.value.lower());
+    let near = near(&name.value, columns);
+    let message = format!("unknown column `{}` in a test", name.value.shown());
     Diagnostic::error("unknown-column", message).at(name.span.clone()).did_you_mean(near)
 }
 

@@ -65,27 +65,74 @@ impl Fingerprint {
     }
 }
 
-/// SQL without what does not change its meaning: comments go, runs of blanks outside quotes become one, and so do
-/// trailing semicolons. Case is kept, since it matters inside paths and quoted names.
+/// SQL without what does not change its meaning: comments go, blanks stay only where they divide something, keywords and
+/// unquoted names are in upper case, and trailing semicolons go. What is quoted stays as it is, and so do the words of a path
+/// into a VARIANT, whose case counts.
 pub fn normalise(sql: &str) -> String {
-    let mut out = String::with_capacity(sql.len());
+    let mut text = Normal::default();
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
-        let skipped = comment(rest).or_else(|| first.is_whitespace().then_some(first.len_utf8()));
-        if let Some(skipped) = skipped {
-            if !out.ends_with(' ') && !out.is_empty() {
-                out.push(' ');
-            }
-            rest = &rest[skipped..];
-            continue;
+        let blank = comment(rest).or_else(|| first.is_whitespace().then_some(first.len_utf8()));
+        let taken = blank.or_else(|| quoted(rest)).or_else(|| word(rest)).unwrap_or(first.len_utf8());
+        let (piece, after) = rest.split_at(taken);
+        match blank {
+            Some(_) => text.blank = true,
+            None => text.push(piece, first),
         }
-        let taken = quoted(rest).unwrap_or(first.len_utf8());
-        out.push_str(&rest[..taken]);
-        rest = &rest[taken..];
+        rest = after;
     }
-    let end = out.trim_end_matches([' ', ';']).len();
-    out.truncate(end);
-    out
+    let end = text.out.trim_end_matches([' ', ';']).len();
+    text.out.truncate(end);
+    text.out
+}
+
+/// Normalised text in the making.
+#[derive(Default)]
+struct Normal {
+    out: String,
+    /// Whether a blank or a comment stands before what comes next.
+    blank: bool,
+    /// Whether a `.` would lead into a VARIANT.
+    path: bool,
+}
+
+impl Normal {
+    fn push(&mut self, piece: &str, first: char) {
+        let last = self.out.chars().next_back();
+        let steps_in = match last {
+            Some(':') => !self.out.ends_with("::"),
+            Some('.') => self.path,
+            _ => false,
+        };
+        self.path = steps_in || matches!(first, ')' | ']' | '.' | '[') && (self.path || first != '.');
+        if self.blank && last.is_some_and(|last| divides(last, first)) {
+            self.out.push(' ');
+        }
+        self.blank = false;
+        match is_word(first) && !steps_in {
+            true => self.out.extend(piece.chars().flat_map(char::to_uppercase)),
+            false => self.out.push_str(piece),
+        }
+    }
+}
+
+/// Whether a blank between two characters may count: it does between words, and between operators, which it divides.
+fn divides(last: char, first: char) -> bool {
+    let encloses = |c: char| matches!(c, '(' | ')' | '[' | ']' | ',' | ';');
+    let operator = |c: char| matches!(c, '+' | '-' | '*' | '/' | '%' | '<' | '>' | '=' | '!' | '|');
+    let value = |c: char| is_word(c) || matches!(c, '\'' | '"');
+    let apart = operator(last) && value(first) || value(last) && operator(first);
+    !(encloses(last) || encloses(first) || apart)
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '$')
+}
+
+/// The length of the name, keyword or number that `text` starts with.
+fn word(text: &str) -> Option<usize> {
+    let end = text.find(|c: char| !is_word(c)).unwrap_or(text.len());
+    (end > 0).then_some(end)
 }
 
 /// The length of the comment that `text` starts with.
@@ -161,9 +208,33 @@ mod tests {
     #[test]
     fn layout_and_comments_do_not_change_a_definition() {
         let a = normalise("select  a, -- the key\n       'x  -- y' /* z */ from \"T  1\" ;\n");
-        assert_eq!(a, "select a, 'x  -- y' from \"T  1\"");
+        assert_eq!(a, "SELECT A,'x  -- y' FROM \"T  1\"");
         assert_ne!(normalise("select 'a b'"), normalise("select 'a  b'"));
-        assert_eq!(normalise(r"select 'it\'s  --' , $$ a  b $$"), r"select 'it\'s  --' , $$ a  b $$");
+        assert_eq!(normalise(r"select 'it\'s  --' , $$ a  b $$"), r"SELECT 'it\'s  --',$$ a  b $$");
+        let same = [
+            "select a+b as c from T where x<=1",
+            "SELECT A + B AS C\nFROM t WHERE X <= 1 -- no",
+            "select a +b c_ from t",
+        ];
+        assert_eq!(normalise(same[0]), normalise(same[1]));
+        assert_ne!(normalise(same[0]), normalise(same[2]));
+        assert_ne!(normalise("select a - -b"), normalise("select a --b"));
+    }
+
+    #[test]
+    fn case_counts_in_what_is_quoted_and_in_paths() {
+        let differ = |a: &str, b: &str| assert_ne!(normalise(a), normalise(b));
+        differ("select 'a'", "select 'A'");
+        differ("select \"a\"", "select \"A\"");
+        differ("select $$a$$", "select $$A$$");
+        differ("select v:name from t", "select v:Name from t");
+        differ("select v:a.name from t", "select v:a.Name from t");
+        differ("select v:a[0].name from t", "select v:a[0].Name from t");
+        differ("select v['a'].name from t", "select v['a'].Name from t");
+        let same = |a: &str, b: &str| assert_eq!(normalise(a), normalise(b));
+        same("select v:name::text from t.x", "SELECT V:name::TEXT FROM T.X");
+        same("select v:a.b as x, t.y from t", "select V:a.b AS X, T.Y from T");
+        same("select count (*) from t", "select count(*)from t");
     }
 
     #[test]

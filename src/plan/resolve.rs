@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::fingerprint::Clock;
 use super::incremental::{PlannedIncremental, scope};
 use super::step::{Input, Origin, Patience, PlannedExport, PlannedStep, PlannedTest, Work};
+use super::tested::Tested;
 use super::{Node, Plan, StepId, outside, parameters};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::{self, Column, Statement};
@@ -15,7 +16,7 @@ use crate::name::{Name, TableName, nearest};
 use crate::rule::Test;
 use crate::template::{Templates, Variables};
 use crate::text::derived::Derived;
-use crate::text::{SourceFile, Span, Spanned};
+use crate::text::{Span, Spanned};
 use crate::transform::Transform;
 
 /// The contracts of sources: their columns by table.
@@ -46,6 +47,7 @@ pub(super) struct Text {
 pub(super) struct TestText {
     pub(super) test: Test,
     pub(super) statement: Statement,
+    pub(super) tested: Tested,
 }
 
 /// A plan whose names are resolved, and the texts to bind.
@@ -220,6 +222,7 @@ impl<'a, 's> Resolver<'a, 's> {
         planned.promise = promise(step);
         if let Some(text) = &text {
             text.rendered.text().clone_into(&mut planned.text);
+            planned.written = Some(text.rendered.clone());
             planned.inputs = self.inputs(job, step, &text.statement, &|span| text.rendered.origin(span));
             planned.fixed = self.fixed(job, step, text);
             if step.incremental.is_some() {
@@ -230,7 +233,8 @@ impl<'a, 's> Resolver<'a, 's> {
         for test in &step.tests {
             if let Some((text, inputs)) = self.test(job, step, test) {
                 let name = test.name.clone();
-                planned.tests.push(PlannedTest { name, inputs, query: None, test: text.test.clone() });
+                let (tested, test) = (text.tested.clone(), text.test.clone());
+                planned.tests.push(PlannedTest { name, inputs, query: None, tested, test });
                 tests.push(text);
             }
         }
@@ -376,23 +380,22 @@ impl<'a, 's> Resolver<'a, 's> {
                 return None;
             }
         };
-        let sql = test.query(&step.name.value.sql());
-        let source = SourceFile::new(test.span.file.path(), sql);
-        let place = test.span.clone();
-        let statement = match dialect::parse(&source) {
+        let tested = Tested::new(&test, &step.name.value.sql());
+        let place = |span: &Span| tested.origin(span);
+        let statement = match dialect::parse(tested.source()) {
             Ok(mut statements) if statements.len() == 1 => statements.pop()?,
             Ok(_) => {
                 let message = format!("test `{}` is more than one query", test.name);
-                self.problems.push(Diagnostic::error("several-statements", message).at(place));
+                self.problems.push(Diagnostic::error("several-statements", message).at(test.span.clone()));
                 return None;
             }
             Err(problems) => {
-                self.problems.extend(problems.into_iter().map(|problem| moved(problem, &|_| place.clone())));
+                self.problems.extend(problems.into_iter().map(|problem| moved(problem, &place)));
                 return None;
             }
         };
-        let inputs = self.inputs(job, step, &statement, &|_| place.clone());
-        Some((TestText { test, statement }, inputs))
+        let inputs = self.inputs(job, step, &statement, &place);
+        Some((TestText { test, statement, tested }, inputs))
     }
 
     fn finish(self, wanted: &[Name]) -> (Resolved<'a>, Vec<Diagnostic>) {

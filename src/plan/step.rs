@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::StepId;
 use super::fingerprint::{Clock, Hash};
 use super::incremental::{Batch, PlannedIncremental};
+use super::tested::Tested;
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Column;
 use crate::job::OnError;
@@ -19,6 +20,7 @@ use crate::job::load::Load;
 use crate::name::TableName;
 use crate::opaque::Opaque;
 use crate::rule::Test;
+use crate::text::derived::Derived;
 use crate::text::{Span, Spanned};
 use crate::transform::{self, Transform};
 
@@ -138,6 +140,8 @@ pub struct PlannedTest {
     pub inputs: Vec<Input>,
     /// The query; none where it could not be bound, which has been reported.
     pub query: Option<Query>,
+    /// The query's text with the way back to what its author wrote.
+    pub tested: Tested,
     /// The rule and its thresholds.
     pub test: Test,
 }
@@ -232,6 +236,8 @@ pub struct PlannedStep {
     pub promise: String,
     /// Its SQL, rendered, or its parameters; empty where it could not be.
     pub text: String,
+    /// The same with the way back to where its author wrote it, where it is SQL.
+    pub written: Option<Derived>,
     /// How finely it asks for the time, beyond what its text says.
     pub clock: Clock,
     /// What a load or export is besides its SQL, for its definition.
@@ -267,6 +273,7 @@ impl PlannedStep {
             tests: Vec::new(),
             promise: String::new(),
             text: String::new(),
+            written: None,
             clock: Clock::Unread,
             outside: String::new(),
             patience: Patience::default(),

@@ -1,6 +1,6 @@
 //! Steps computed aside, to answer questions about a job: each is built once, after what it reads, and nothing is published.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
@@ -30,12 +30,21 @@ pub struct Aside<'a> {
     built: BTreeSet<StepId>,
     is_there: Box<IsThere<'a>>,
     run: String,
+    growing: BTreeMap<usize, bool>,
 }
 
 impl<'a> Aside<'a> {
     /// Nothing is built yet.
     pub fn new(plan: &'a Plan, backend: &'a dyn Backend, is_there: Box<IsThere<'a>>) -> Self {
-        Self { plan, backend, keeps: keeps(plan, false), built: BTreeSet::new(), is_there, run: run_of(now()) }
+        let (built, growing) = Default::default();
+        Self { plan, backend, keeps: keeps(plan, false), built, is_there, run: run_of(now()), growing }
+    }
+
+    /// The same, where these steps add to what they have published, or with `true` build it anew.
+    #[must_use]
+    pub fn growing(mut self, growing: BTreeMap<usize, bool>) -> Self {
+        self.growing = growing;
+        self
     }
 
     /// The rows of a query over these inputs.
@@ -81,16 +90,18 @@ impl<'a> Aside<'a> {
         let mut rows = None;
         for next in self.plan.step_order().into_iter().filter(|at| needed.contains(at)) {
             let step = &self.plan.steps[next];
-            let keep = match &self.keeps[next] {
+            let grows = self.growing.get(&next).zip(step.publish.clone());
+            let keep = match (&self.keeps[next], &grows) {
+                (_, Some((_, table))) => Keep::Table(table.clone()),
                 _ if next == at => keep.clone(),
-                Keep::Inline => Keep::Inline,
+                (Keep::Inline, _) => Keep::Inline,
                 _ => Keep::Share,
             };
             let attempt = Attempt {
                 run: self.run.clone(),
                 number: 1,
                 keep,
-                afresh: false,
+                afresh: grows.is_some_and(|(anew, _)| *anew),
                 made: None,
                 cancel: CancellationToken::new(),
             };

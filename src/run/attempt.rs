@@ -9,10 +9,12 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use futures::FutureExt;
 
+use super::place;
 use crate::backend::{Attempt, Backend, BackendError, Remedy};
 use crate::ledger::TestRecord;
 use crate::plan::{Plan, PlannedStep, PlannedTest, Verdict, Work};
 use crate::rule::Outcome;
+use crate::text::counted;
 use crate::transfer::{Errand, Transfers};
 
 /// How a try ended.
@@ -85,7 +87,7 @@ async fn build_and_test(
     if let (Some(rows), Some(most)) = (built.rows, means.max_rows)
         && rows > most
     {
-        let message = format!("gives {rows} rows, and --max-rows allows {most}");
+        let message = format!("gives {}, and --max-rows allows {most}", counted(rows, "row"));
         return Err(BackendError::new(Remedy::Resources, message));
     }
     for test in &step.tests {
@@ -106,7 +108,7 @@ async fn ask(test: &PlannedTest, backend: &dyn Backend) -> Result<TestRecord, Ba
     };
     let named =
         |error: BackendError| BackendError { message: format!("test `{}`: {}", test.name, error.message), ..error };
-    let batches = backend.query(query).await.map_err(named)?;
+    let batches = backend.query(query).await.map_err(|error| named(place::of_test(test, error)))?;
     let (failed, tested) = counts(&batches)
         .ok_or_else(|| BackendError::author(format!("test `{}`: its query gave no counts", test.name)))?;
     let verdict = test.test.verdict(failed, tested);

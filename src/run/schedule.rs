@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use self::export::Exported;
 use super::attempt::{Means, Tried, failures, try_step};
-use super::{Decision, Event, Run, RunResults, now, status_of};
+use super::{Decision, Event, Run, RunResults, now, place, status_of};
 use crate::backend::{Attempt, BackendError, Keep, Remedy};
 use crate::ledger::{LedgerError, Published, Status, StepRecord, TryRecord};
 use crate::plan::decide::Reason;
@@ -266,7 +266,9 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    async fn tried(&mut self, at: usize, tried: Tried, interrupted: bool) -> Result<(), LedgerError> {
+    async fn tried(&mut self, at: usize, mut tried: Tried, interrupted: bool) -> Result<(), LedgerError> {
+        let placed = |error| place::of_step(&self.run.plan, &self.run.decisions, at, error);
+        tried.error = tried.error.take().map(placed);
         let patience = self.run.plan.steps[at].patience.clone();
         let Some(record) = &mut self.records[at] else { return Ok(()) };
         record.seconds += tried.seconds;

@@ -28,6 +28,7 @@ use crate::job::load::Load;
 use crate::ledger::TestRecord;
 use crate::plan::{PlannedStep, Verdict};
 use crate::store::{File, Stores};
+use crate::text::counted;
 use reject::Rejects;
 
 /// Batches that a reader may be ahead of whoever takes them.
@@ -65,13 +66,14 @@ impl Tally {
             return None;
         }
         let too_many = self.max_bad.exceeded(counts.refused, counts.read);
+        let were = if counts.refused == 1 { "was" } else { "were" };
         let first = counts.first.map(|first| format!("; the first is {first}")).unwrap_or_default();
         let kept = counts.kept.map(|path| format!("; all are in `{path}`")).unwrap_or_default();
         Some(TestRecord {
             name: format!("max_bad({})", self.max_bad_text),
             verdict: if too_many { Verdict::Fail } else { Verdict::Warn },
             count: Some(counts.refused),
-            message: Some(format!("{} of {} rows were refused{first}{kept}", counts.refused, counts.read)),
+            message: Some(format!("{} of {} {were} refused{first}{kept}", counts.refused, counted(counts.read, "row"))),
         })
     }
 }

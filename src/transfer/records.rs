@@ -8,6 +8,7 @@ use memchr::{memchr, memchr2};
 use super::load::Unfit;
 use crate::job::file::Csv;
 use crate::store::Unpacked;
+use crate::text::counted;
 
 /// The longest record that is read.
 const LONGEST: usize = 64 << 20;
@@ -20,6 +21,8 @@ pub(super) struct Records {
     line: u64,
     /// Whether the last line read ended in CR LF.
     crlf: bool,
+    /// What lines end in, once the first was read.
+    end: Option<u8>,
     record: Record,
 }
 
@@ -76,7 +79,7 @@ enum Step {
 
 impl Records {
     pub(super) fn new(bytes: Unpacked, csv: &Csv) -> Self {
-        Self { bytes, csv: csv.clone(), line: 1, crlf: false, record: Record::default() }
+        Self { bytes, csv: csv.clone(), line: 1, crlf: false, end: None, record: Record::default() }
     }
 
     /// The next record; `width` is how many values it must have, where that is known.
@@ -99,7 +102,7 @@ impl Records {
         let fits = match (found, width) {
             (Some(reason), _) => Err(Unfit::row(reason)),
             (None, Some(width)) if self.record.len() != width => {
-                Err(Unfit::row(format!("{} instead of {width}", counted(self.record.len()))))
+                Err(Unfit::row(format!("{} instead of {width}", counted(self.record.len() as u64, "value"))))
             }
             _ => Ok(()),
         };
@@ -114,7 +117,7 @@ impl Records {
                 Step::Done => return Ok(None),
                 Step::Bad(reason) => return Ok(Some(reason)),
                 Step::Open => {
-                    let ending = if self.crlf { &b"\r\n"[..] } else { b"\n" };
+                    let ending = if self.crlf { &b"\r\n"[..] } else { &[self.end.unwrap_or(b'\n')] };
                     self.record.raw.extend_from_slice(ending);
                     if !self.line_more()? {
                         let message = "a quote is opened here and never closed".to_owned();
@@ -127,11 +130,24 @@ impl Records {
 }
 
 impl Records {
+    /// What the file's lines end in: LF, which may stand behind a CR, or CR alone as old spreadsheets write it.
+    fn end(&mut self) -> std::io::Result<u8> {
+        if let Some(end) = self.end {
+            return Ok(end);
+        }
+        let start = self.bytes.fill_buf()?;
+        let alone = memchr(b'\r', start).is_some_and(|at| at + 1 < start.len()) && memchr(b'\n', start).is_none();
+        let end = if alone { b'\r' } else { b'\n' };
+        self.end = Some(end);
+        Ok(end)
+    }
+
     /// Appends the next line of the file to the record, without its end; false at the end of the file.
     fn line_more(&mut self) -> Result<bool, Broken> {
         let before = self.record.raw.len();
         let room = (LONGEST - before.min(LONGEST)) as u64;
-        let read = self.bytes.by_ref().take(room).read_until(b'\n', &mut self.record.raw)?;
+        let end = self.end()?;
+        let read = self.bytes.by_ref().take(room).read_until(end, &mut self.record.raw)?;
         if read == 0 && room > 0 {
             return Ok(false);
         }
@@ -140,7 +156,7 @@ impl Records {
             return Err(Broken::Form(self.record.line, message));
         }
         self.line += 1;
-        if self.record.raw.last() == Some(&b'\n') {
+        if self.record.raw.last() == Some(&end) {
             self.record.raw.pop();
             self.crlf = self.record.raw.len() > before && self.record.raw.last() == Some(&b'\r');
             if self.crlf {
@@ -214,10 +230,6 @@ fn enclosed(raw: &[u8], values: &mut Vec<u8>, csv: &Csv, at: &mut usize) -> bool
     }
 }
 
-fn counted(values: usize) -> String {
-    if values == 1 { "1 value".to_owned() } else { format!("{values} values") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +268,11 @@ mod tests {
         assert_eq!(read(text, &Csv::default(), None), ["1: a|\"b,\"c\"\n d\"|\"\"|", "4: x|y|z|1", "5: last|||\"e\""]);
         let other = Csv { delimiter: b';', quote: b'\'', escape: Some(b'\\'), ..Csv::default() };
         assert_eq!(read("'a\\'b\\\\';c\\d\n", &other, None), ["1: \"a'b\\\"|c\\d"]);
+    }
+
+    #[test]
+    fn lines_may_end_in_cr_alone() {
+        assert_eq!(read("a,b\r1,2\r\"x\ry\",3\r", &Csv::default(), Some(2)), ["1: a|b", "2: 1|2", "3: \"x\ry\"|3"]);
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error as ThisError;
 
+use crate::store::why;
+
 /// Why the warehouse could not be read or written.
 #[derive(Debug, ThisError)]
 pub enum Error {
     /// A file or folder could not be read.
-    #[error("cannot read `{}`: {source}", path.display())]
+    #[error("cannot read `{}`: {}", path.display(), why(source))]
     Read {
         /// Which.
         path: PathBuf,
@@ -17,7 +19,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file or folder could not be written: the disk is full, read-only, or not ours.
-    #[error("cannot write `{}`: {}", path.display(), written(source))]
+    #[error("cannot write `{}`: {}", path.display(), why(source))]
     Write {
         /// Which.
         path: PathBuf,
@@ -49,15 +51,6 @@ pub enum Error {
     /// A row does not fit the columns that were declared.
     #[error("{0}")]
     Rows(String),
-}
-
-fn written(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::StorageFull => "no space is left on the disk".to_string(),
-        io::ErrorKind::QuotaExceeded => "the disk quota is used up".to_string(),
-        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only".to_string(),
-        _ => error.to_string(),
-    }
 }
 
 impl Error {

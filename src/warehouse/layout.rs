@@ -145,6 +145,12 @@ pub(super) fn encode(name: &str) -> String {
     out
 }
 
+/// How many bytes the names of a schema and a table take in the name of one file.
+pub fn file_name_bytes(table: &TableName) -> usize {
+    let schema = table.schema.as_ref().map_or(0, |schema| encode(schema.as_str()).len());
+    schema + 1 + encode(table.table.as_str()).len()
+}
+
 /// The name that [`encode`] wrote.
 fn decode(file: &str) -> Option<Name> {
     let mut bytes = Vec::new();

@@ -189,3 +189,54 @@ fn statements_keep_to_the_memory_limit() {
     assert!(told.to_lowercase().contains("memory"), "{told}");
     assert_eq!(run("lots").status.code(), Some(2));
 }
+
+#[test]
+fn wrong_values_are_told_row_by_row_and_the_rest_is_counted() {
+    let rows: String =
+        (0..30_000).map(|at| if at % 1000 == 7 { "x,a\n".to_owned() } else { format!("{at},a\n") }).collect();
+    let project = project(&format!("id,title\n{rows}"));
+    let ran = project.pipe("run week");
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert_eq!(ran.err.matches("`x` is no NUMBER").count(), 20, "{}", ran.err);
+    assert!(ran.err.contains("row 9: ") && ran.err.contains("row 1009: "), "{}", ran.err);
+    assert!(ran.err.contains("10 more values beside these fit no column"), "{}", ran.err);
+}
+
+#[test]
+fn lines_that_end_in_cr_alone_are_lines() {
+    let project = project("id,title\r1,a\r2,b\r");
+    assert_eq!(project.pipe("run week").code, 0);
+    assert_eq!(project.rows("out.top"), ["1|a", "2|b"]);
+    project.write("data/raw/program.csv", "id,title\r1,a\rx,b\r");
+    assert!(project.pipe("run week").err.contains("row 3: `x`"));
+}
+
+#[test]
+fn an_error_while_running_leads_to_the_authors_text() {
+    let told = |steps: &str| {
+        let project =
+            Project::new().source("program", "id: number, title: varchar", "id,title\n0,a\n").job("week", steps);
+        project.write("sql/week/file.sql", "select\n  -- 1 / 2\n  id / id as share\nfrom raw.program\n");
+        let ran = project.pipe("run week");
+        assert_eq!(ran.code, 1, "{}", ran.err);
+        ran.err
+    };
+    for (steps, place) in [
+        ("  file: {publish: out.top}\n", "failed   week.file: division by zero, at `sql/week/file.sql:3:6`"),
+        (
+            "  file:\n  top: {publish: out.top, sql: select share + 1 as s from file}\n",
+            "week.top: division by zero, at `sql/week/file.sql:3:6`",
+        ),
+        (
+            "  top:\n    publish: out.top\n    sql: |\n      select id,\n        title::number as n\n      from raw.program\n",
+            "numeric value 'a' is not recognized, at `pipelines/week.yaml:7:14`",
+        ),
+        (
+            "  top:\n    publish: out.top\n    sql: select id from raw.program\n    tests: [{expression: 1 / id > 0}]\n",
+            "test `expression`: division by zero, at `pipelines/week.yaml:6:28`",
+        ),
+    ] {
+        let err = told(steps);
+        assert!(err.contains(place), "{place}\n{err}");
+    }
+}

@@ -164,7 +164,7 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> BackendError {
         std::io::ErrorKind::Interrupted | std::io::ErrorKind::TimedOut => Remedy::Retry,
         _ => Remedy::Author,
     };
-    BackendError::new(remedy, format!("cannot read `{}`: {error}", remote::shown(path)))
+    BackendError::new(remedy, format!("cannot read `{}`: {}", remote::shown(path), crate::store::why(error)))
 }
 
 /// The places in a file's header of the columns that a contract declares, names compared as SQL does.
@@ -180,7 +180,7 @@ pub(super) fn places(path: &Path, header: &[String], columns: &[Column]) -> Resu
         }
     }
     let Some(first) = missing.first() else { return Ok(places) };
-    let names: Vec<String> = missing.iter().map(|column| format!("`{}`", column.name.lower())).collect();
+    let names: Vec<String> = missing.iter().map(|column| format!("`{}`", column.name.shown())).collect();
     let near = crate::name::nearest(first.name.as_str(), header);
     let hint = near.map_or_else(String::new, |near| format!("; it has `{near}`"));
     let noun = if names.len() == 1 { "column" } else { "columns" };

@@ -287,7 +287,7 @@ pub(super) fn explain(error: &Error) -> BackendError {
         _ => cause,
     };
     let own = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    BackendError { remedy, message, query: error.query_id().and_then(own), code: own(code) }
+    BackendError { query: error.query_id().and_then(own), code: own(code), ..BackendError::new(remedy, message) }
 }
 
 /// Whether an error says that a table or schema is not there.

@@ -166,7 +166,7 @@ impl<'a> Binder<'a> {
             return Ok(());
         }
         let span = self.word(ident);
-        let names: Vec<String> = columns.iter().map(|(name, _)| name.lower()).collect();
+        let names: Vec<String> = columns.iter().map(|(name, _)| name.shown()).collect();
         let diagnostic = Diagnostic::error("unknown-column", format!("unknown column `{}`", span.text())).at(span);
         Err(self.report(diagnostic.did_you_mean(nearest(&ident.value, &names))))
     }

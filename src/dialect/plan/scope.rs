@@ -244,11 +244,11 @@ impl<'s> Scope<'s> {
         let mut scope = Some(self);
         while let Some(at) = scope {
             let relations = at.relations.iter().filter(|r| qualifier.is_empty() || r.answers_to(qualifier));
-            names.extend(relations.flat_map(|r| &r.columns).map(|c| c.name.lower()));
+            names.extend(relations.flat_map(|r| &r.columns).map(|c| c.name.shown()));
             if let Some(aliases) = at.aliases
                 && qualifier.is_empty()
             {
-                names.extend(aliases.entries.iter().map(|(name, _)| name.lower()));
+                names.extend(aliases.entries.iter().map(|(name, _)| name.shown()));
             }
             scope = at.parent;
         }
@@ -258,7 +258,7 @@ impl<'s> Scope<'s> {
 
 fn qualified(relation: &Relation, column: &ScopeColumn) -> String {
     match &relation.name {
-        Some(name) => format!("{}.{}", name.lower(), column.name.lower()),
-        None => column.name.lower(),
+        Some(name) => format!("{}.{}", name.lower(), column.name.shown()),
+        None => column.name.shown(),
     }
 }

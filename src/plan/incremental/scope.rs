@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use chrono::NaiveDateTime;
 
 use super::variable;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::job::incremental::{Intervals, Strategy};
 use crate::job::{Job, Step};
 use crate::plan::interval::Interval;
@@ -55,7 +55,15 @@ pub(in crate::plan) fn assign(plan: &mut Plan, problems: &mut Vec<Diagnostic>) {
         |at: usize, plan: &Plan| plan.steps[at].incremental.as_ref().is_some_and(|grows| grows.intervals().is_some());
     for root in (0..plan.steps.len()).filter(|at| own(*at, plan)).collect::<Vec<_>>() {
         let id = plan.steps[root].id.clone();
-        for at in feeding(plan, root) {
+        let feeding = feeding(plan, root);
+        let step = &plan.steps[root];
+        if step.fixed.is_none() && feeding.is_empty() && !step.text.is_empty() {
+            let message = format!("the SQL of `{id}` does not say `interval`: it reads everything for every interval");
+            let problem = Diagnostic { severity: Severity::Warning, ..told(message, step.span.clone()) };
+            let hint = "add a condition such as `time >= {{ interval.start }} and time < {{ interval.end }}`";
+            problems.push(problem.hint(hint));
+        }
+        for at in feeding {
             let step = &mut plan.steps[at];
             match &step.interval_of {
                 Some(other) if *other != id => {

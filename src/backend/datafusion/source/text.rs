@@ -7,9 +7,10 @@ use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StringBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StringBuilder};
 use datafusion::arrow::csv::ReaderBuilder;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::Session;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::{TableProvider, TableType};
@@ -23,11 +24,13 @@ use futures::future::BoxFuture;
 use super::remote::shown;
 use super::{places, unreadable};
 use crate::backend::BackendError;
+use crate::backend::datafusion::of_csv;
 use crate::dialect::Column;
 use crate::dialect::texts::Conversion;
 use crate::job::file::Compression;
 use crate::source::{Format, Location};
 use crate::store::{Unpacked, unpacked};
+use crate::text::counted;
 
 const BATCH_ROWS: usize = 8192;
 
@@ -58,11 +61,10 @@ pub(super) fn check(location: &Location, path: &Path, columns: &[Column]) -> Res
     }
 }
 
-/// How many wrong values of one file are told.
-const MOST_FAULTS: usize = 10;
+/// How many wrong values of one file are told; the others are counted.
+const MOST_FAULTS: usize = 20;
 
-/// Reads the file whole and gives the values that are none of their columns' types, the first of each column in every
-/// batch of rows.
+/// Reads the file whole and gives the values that are none of their columns' types, row by row.
 pub(super) fn check_values(
     location: &Location,
     path: &Path,
@@ -83,11 +85,11 @@ pub(super) fn check_values(
         }
         Err(error) => return vec![unreadable(path, &error)],
     }
-    let mut done = file.first_row();
     let texts = match file.texts() {
         Ok(texts) => texts,
         Err(error) => return vec![error],
     };
+    let (mut done, mut wrong, mut more) = (file.first_row(), 0, 0_u64);
     for batch in texts {
         let (rows, texts) = match batch {
             Ok(batch) => batch,
@@ -96,19 +98,27 @@ pub(super) fn check_values(
                 break;
             }
         };
-        for ((texts, conversion), column) in texts.iter().zip(&file.conversions).zip(columns) {
-            match conversion.values(texts) {
-                Ok(Ok(_)) => {}
-                Ok(Err(at)) => faults.push(refused(path, done + at, column, texts.value(at))),
-                Err(error) => faults.push(BackendError::author(error.strip_backtrace())),
+        let mut refused = match file.refused(&texts) {
+            Ok(refused) => refused,
+            Err(error) => {
+                faults.push(BackendError::author(error.strip_backtrace()));
+                break;
             }
+        };
+        refused.sort_unstable();
+        for (row, column) in refused {
+            if wrong < MOST_FAULTS {
+                faults.push(self::refused(path, done + row, &columns[column], texts[column].value(row)));
+            }
+            more += u64::from(wrong >= MOST_FAULTS);
+            wrong += 1;
         }
         done += rows;
-        if faults.len() >= MOST_FAULTS {
-            break;
-        }
     }
-    faults.truncate(MOST_FAULTS);
+    if more > 0 {
+        let message = format!("`{}`: {} beside these fit no column", shown(path), counted(more, "more value"));
+        faults.push(BackendError::author(message));
+    }
     faults
 }
 
@@ -209,6 +219,19 @@ impl TextFile {
         }
     }
 
+    /// The places of texts that are no values of their columns' types: row and column.
+    fn refused(&self, texts: &[StringArray]) -> Result<Vec<(usize, usize)>, DataFusionError> {
+        let mut refused = Vec::new();
+        for (column, (texts, conversion)) in texts.iter().zip(&self.conversions).enumerate() {
+            let values = conversion.tried(texts)?;
+            if values.null_count() != texts.null_count() {
+                let wrong = (0..texts.len()).filter(|row| values.is_null(*row) && !texts.is_null(*row));
+                refused.extend(wrong.map(|row| (row, column)));
+            }
+        }
+        Ok(refused)
+    }
+
     fn typed(&self, texts: Texts) -> impl Iterator<Item = Result<RecordBatch, DataFusionError>> + Send + use<> {
         let (path, columns, conversions) = (self.path.clone(), self.columns.clone(), self.conversions.clone());
         let (schema, first) = (self.schema.clone(), self.first_row());
@@ -235,7 +258,7 @@ fn refused(path: &Path, row: usize, column: &Column, text: &str) -> BackendError
         "`{}`, row {row}: `{start}` is no {} for column `{}`",
         shown(path),
         column.sql_type,
-        column.name.lower()
+        column.name.shown()
     );
     BackendError::author(message)
 }
@@ -254,7 +277,9 @@ fn open(path: &Path) -> Result<Unpacked, BackendError> {
 fn header(location: &Location, path: &Path) -> Result<Vec<String>, BackendError> {
     let format = datafusion::arrow::csv::reader::Format::default();
     let format = format.with_header(location.header).with_delimiter(location.delimiter);
-    let wrong = |error| BackendError::author(format!("`{}` is not CSV: {error}", shown(path)));
+    let wrong = |error: ArrowError| {
+        BackendError::author(format!("`{}` is not CSV: {}", shown(path), of_csv(&error.to_string())))
+    };
     let rows = usize::from(!location.header);
     let (schema, _) = format.infer_schema(open(path)?, Some(rows)).map_err(wrong)?;
     Ok(schema.fields().iter().map(|field| field.name().trim().to_owned()).collect())
@@ -279,9 +304,11 @@ fn csv(location: &Location, path: &Path, columns: &[Column]) -> Result<Texts, Ba
     let builder = builder.with_header(location.header).with_delimiter(location.delimiter);
     let named = shown(path);
     let reader = builder.with_projection(places.clone()).build_buffered(open(path)?);
-    let reader = reader.map_err(|error| BackendError::author(format!("`{named}` is not CSV: {error}")))?;
+    let reader = reader
+        .map_err(|error| BackendError::author(format!("`{named}` is not CSV: {}", of_csv(&error.to_string()))))?;
     let texts = reader.map(move |batch| {
-        let batch = batch.map_err(|error| BackendError::author(format!("`{named}`: {error}")))?;
+        let batch =
+            batch.map_err(|error| BackendError::author(format!("`{named}`: {}", of_csv(&error.to_string()))))?;
         let text = |at: usize| batch.column(at).as_any().downcast_ref::<StringArray>().cloned();
         let texts: Option<Vec<StringArray>> = (0..places.len()).map(text).collect();
         Ok((batch.num_rows(), texts.unwrap_or_default()))
@@ -301,7 +328,7 @@ fn unclosed_quote(location: &Location, path: &Path) -> io::Result<Option<usize>>
         return Ok(None);
     }
     // A quote inside a value that does not start with one is an ordinary letter: only those that open and close count.
-    let (mut line, mut opened, mut quoted, mut starts) = (1, 1, false, true);
+    let (mut line, mut opened, mut quoted, mut starts, mut before) = (1, 1, false, true, 0);
     each_block(open()?, |block| {
         for byte in block {
             let opens = *byte == b'"' && !quoted && starts;
@@ -312,7 +339,8 @@ fn unclosed_quote(location: &Location, path: &Path) -> io::Result<Option<usize>>
             }
             quoted = (quoted || opens) && !closes_or_goes_on;
             starts = !quoted && (closes_or_goes_on || matches!(byte, b'\n' | b'\r') || *byte == location.delimiter);
-            line += usize::from(*byte == b'\n');
+            line += usize::from(*byte == b'\r' || *byte == b'\n' && before != b'\r');
+            before = *byte;
         }
     })?;
     Ok(quoted.then_some(opened))
