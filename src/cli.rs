@@ -278,7 +278,9 @@ fn start_log(globals: &Globals) -> io::Result<()> {
     let log = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::new(level));
     let started = match &globals.log_file {
         Some(path) => {
-            let file = std::fs::File::options().create(true).append(true).open(path)?;
+            let file = std::fs::File::options().create(true).append(true).open(path).map_err(|error| {
+                io::Error::other(format!("cannot write `{}`: {}", path.display(), crate::store::why(&error)))
+            })?;
             let log = log.with_ansi(false).with_writer(file);
             if globals.log_format == LogFormat::Json { log.json().try_init() } else { log.try_init() }
         }

@@ -66,6 +66,9 @@ mod analyze;
 /// Text → folded tokens with places.
 mod lex;
 
+/// What in a text an error of its running can have come of.
+pub mod suspect;
+
 /// The grammar of the SQL text.
 mod grammar;
 

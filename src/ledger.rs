@@ -4,6 +4,9 @@
 /// What is kept, as types.
 pub mod record;
 
+/// Runs that go on.
+mod alive;
+
 /// Checks and the profiles of tables.
 mod checks;
 
@@ -18,10 +21,13 @@ mod tries;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use thiserror::Error;
+
+use crate::store::why;
 
 pub use read::{LastStep, RunSummary};
 pub use record::{CheckRecord, ProfileRecord, Published, RunRecord, Status, StepRecord, TestRecord, TryRecord};
@@ -122,6 +128,8 @@ pub enum LedgerError {
 pub struct Ledger {
     connection: Connection,
     path: PathBuf,
+    /// The lock of the run that this process has started.
+    mark: OnceLock<alive::Mark>,
 }
 
 impl Ledger {
@@ -129,7 +137,7 @@ impl Ledger {
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
-                .map_err(|error| LedgerError::Unusable { path: path.to_owned(), detail: error.to_string() })?;
+                .map_err(|error| LedgerError::Unusable { path: path.to_owned(), detail: why(&error) })?;
         }
         Self::open_patiently(path, Duration::from_secs(10))
     }
@@ -151,7 +159,7 @@ impl Ledger {
             found => return Err(LedgerError::Newer { path: path.to_owned(), found }),
         }
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(named)?;
-        Ok(Self { connection, path: path.to_owned() })
+        Ok(Self { connection, path: path.to_owned(), mark: OnceLock::new() })
     }
 
     fn explain(&self, error: &rusqlite::Error) -> LedgerError {
@@ -199,6 +207,17 @@ fn explain(path: &Path, error: &rusqlite::Error) -> LedgerError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LedgerError::Locked { path },
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => LedgerError::Corrupt { path, detail },
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            let detail = why(&std::io::ErrorKind::PermissionDenied.into());
+            LedgerError::Unusable { path, detail }
+        }
+        Some(ErrorCode::CannotOpen) => {
+            let detail = "it cannot be opened; look at the rights of its folder and of the file".to_owned();
+            LedgerError::Unusable { path, detail }
+        }
+        Some(ErrorCode::DiskFull) => {
+            LedgerError::Unusable { path, detail: why(&std::io::ErrorKind::StorageFull.into()) }
+        }
         _ => match error {
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::InvalidColumnType(..)

@@ -13,6 +13,9 @@ pub mod step;
 /// A transform's parameters, their templates filled in.
 mod parameters;
 
+/// Tests as queries that lead back to what was written.
+pub mod tested;
+
 /// Names → what they mean.
 pub mod resolve;
 

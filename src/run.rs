@@ -7,6 +7,9 @@ pub mod event;
 /// Steps computed aside, for questions.
 pub mod aside;
 
+/// Where failures came of.
+mod place;
+
 mod attempt;
 
 mod schedule;

@@ -112,7 +112,7 @@ fn contract(schema: &Name, entry: &Entry, files: &Files, problems: &mut Vec<Diag
     let node = &entry.value;
     let (columns, mut all_tests) = node.get("columns").map(|node| columns(node, files, problems)).unwrap_or_default();
     for column in columns.iter().filter(|column| column.column_type.is_none()) {
-        let message = format!("the column `{}` has no type", column.name.value.lower());
+        let message = format!("the column `{}` has no type", column.name.value.shown());
         let diagnostic = Diagnostic::error("missing-key", message).at(column.name.span.clone());
         if !problems.iter().any(|p| {
             p.span.as_ref().is_some_and(|s| s.start >= column.name.span.start && s.start <= column.name.span.end + 2)

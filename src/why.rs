@@ -163,7 +163,10 @@ impl<'a> Tracer<'a> {
     /// Follows rows through the steps of a job; other jobs' tables are where it ends, like sources.
     pub fn new(plan: &'a Plan, job: &Name, backend: &'a dyn Backend) -> Self {
         let own = job.clone();
-        let is_there = move |id: &StepId, published: Option<&TableName>| id.job != own && published.is_some();
+        // A table that grows is what its runs have made of it, and not what one more would give.
+        let grows = move |id: &StepId| plan.position(id).is_some_and(|at| plan.steps[at].incremental.is_some());
+        let is_there =
+            move |id: &StepId, published: Option<&TableName>| published.is_some() && (id.job != own || grows(id));
         Self { plan, job: job.clone(), aside: Aside::new(plan, backend, Box::new(is_there)), seen: HashMap::new() }
     }
 
@@ -218,6 +221,10 @@ impl<'a> Tracer<'a> {
         if depth >= DEEPEST {
             trace.notes.push("what it reads is not followed any deeper".to_owned());
             return Ok(trace);
+        }
+        if step.incremental.is_some() {
+            let note = "these rows are of earlier runs: what they came of is looked for in the inputs as they are now";
+            trace.notes.push(note.to_owned());
         }
         match &step.work {
             Work::Query(query) => Box::pin(self.through_query(step, query, &mut trace, depth)).await?,

@@ -267,7 +267,7 @@ fn reconcilable(question: &Question<'_>, plan: &Plan, problems: &mut Vec<Diagnos
         if !side.columns.iter().any(|column| column.name == name.value) {
             let names = side.columns.iter().map(|column| column.name.as_str());
             let near = nearest(name.value.as_str(), names).map(str::to_lowercase);
-            let message = format!("{whose} has no column `{}`", name.value.lower());
+            let message = format!("{whose} has no column `{}`", name.value.shown());
             problems.push(Diagnostic::error("unknown-column", message).at(name.span.clone()).did_you_mean(near));
         }
     }

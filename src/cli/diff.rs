@@ -3,11 +3,16 @@
 /// The states that are compared.
 mod state;
 
+/// Tables that grow.
+mod growth;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use datafusion::datasource::MemTable;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use growth::Growth;
 use state::{LAST, State, Tables};
 
 use super::loaded::{Loaded, Meaning};
@@ -101,11 +106,13 @@ impl Diff {
         let before = State::named(&self.against, globals, &loaded)?;
         let after = self.with.as_ref().map_or(Ok(State::Tree), |named| State::named(named, globals, &loaded))?;
         let loaded = self.on_its_day(loaded, &job, [&before, &after])?;
-        let (plan, _) = loaded.bound(std::slice::from_ref(&job))?;
+        let tree = matches!(before, State::Tree) || matches!(after, State::Tree);
+        let (plan, growing) = growth::bound(&loaded, &job, tree)?;
         let asked = self.asked(&loaded, &plan, &job)?;
         let (target, _) = Answering::open(&loaded, "diff")?;
         let runtime = target.runtime(&loaded)?;
-        let comparison = Comparison { diff: &self, loaded: &loaded, plan: &plan, job: &job, target: &target, runtime };
+        let comparison =
+            Comparison { diff: &self, loaded: &loaded, plan: &plan, job: &job, growing, target: &target, runtime };
         let tables = super::block_on(comparison.tables(&asked, &before, &after))?;
         target.close()?;
         let tables = tables?;
@@ -168,17 +175,23 @@ struct Comparison<'a> {
     loaded: &'a Loaded,
     plan: &'a Plan,
     job: &'a Name,
+    /// What a run would do to tables that grow, by step.
+    growing: BTreeMap<usize, Growth>,
     target: &'a Answering,
     runtime: Arc<RuntimeEnv>,
 }
 
 impl Comparison<'_> {
     async fn tables(&self, asked: &[usize], before: &State, after: &State) -> Result<Vec<report::Table>, Outcome> {
-        let job = self.job.clone();
+        let (job, plan, growing) = (self.job.clone(), self.plan, &self.growing);
+        let stays = move |id: &crate::plan::StepId| {
+            plan.position(id).is_some_and(|at| growing.get(&at) == Some(&Growth::Stays))
+        };
         let is_there = Box::new(move |id: &crate::plan::StepId, published: Option<&TableName>| {
-            id.job != job && published.is_some()
+            published.is_some() && (id.job != job || stays(id))
         });
-        let mut aside = Aside::new(self.plan, self.target.backend(), is_there);
+        let grow = self.growing.iter().filter_map(|(at, growth)| Some((*at, growth.anew()?))).collect();
+        let mut aside = Aside::new(self.plan, self.target.backend(), is_there).growing(grow);
         let mut tables = Vec::new();
         for at in asked.iter().copied() {
             let step = &self.plan.steps[at];
@@ -188,7 +201,8 @@ impl Comparison<'_> {
                 Err(Outcome::Broken(why)) if self.diff.step.is_none() => Err(why),
                 other => Ok(other?),
             };
-            tables.push(report::Table { name, difference });
+            let note = self.growing.get(&at).map(|growth| growth.note().to_owned());
+            tables.push(report::Table { name, note, difference });
         }
         aside.forget().await;
         Ok(tables)
@@ -286,6 +300,11 @@ impl Comparison<'_> {
         match state {
             State::Tree if matches!(step.work, Work::Load(_)) => {
                 Err(Outcome::Broken(format!("`{}` reads files, which only a run does", step.id)))
+            }
+            State::Tree if self.growing.get(&at) == Some(&Growth::Stays) => {
+                let now = Tables::now(self.loaded)?;
+                let zone = &self.loaded.settings.timezone;
+                state::side(&now, &state::name_of(step), "what is published", None, zone).await
             }
             State::Tree => {
                 aside.build(at, Keep::Share).await.map_err(failed)?;

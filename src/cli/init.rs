@@ -60,9 +60,9 @@ impl Init {
 }
 
 /// Writes a file of a project, making its folder.
-pub(super) fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::write(path, text)
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Outcome> {
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    folder
+        .and_then(|()| fs::write(path, text))
+        .map_err(|error| Outcome::Broken(format!("cannot write `{}`: {}", path.display(), crate::store::why(&error))))
 }

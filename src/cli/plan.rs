@@ -12,6 +12,7 @@ use crate::ledger::Ledger;
 use crate::plan::Plan;
 use crate::plan::decide::{Choice, Choices, Reason, decide};
 use crate::plan::interval::Interval;
+use crate::report::{Style, reporter};
 use crate::settings::Flags;
 
 /// Arguments of `pipe plan`.
@@ -64,14 +65,10 @@ impl PlanArgs {
         let select = self.select.as_deref();
         let asked = super::run::asked(&resolved.plan, &wanted, select, self.full_refresh, &state)?;
         let choices = decide(&resolved.plan, &asked, &state);
-        let (plan, _) = loaded.bind(resolved, problems)?;
+        let (plan, warnings) = loaded.bind(resolved, problems)?;
+        let style = Style::Text { quiet: globals.quiet, verbose: 0, color: globals.color.on_stderr() };
+        reporter(style).diagnostics(&warnings);
         let outdated = super::run::growth::outdated(&plan, &choices, &tables)?;
-        crate::report::reporter(crate::report::Style::Text {
-            quiet: false,
-            verbose: 0,
-            color: globals.color.on_stderr(),
-        })
-        .diagnostics(&outdated);
         if !choices.problems.is_empty() {
             return Err(Outcome::Wrong(choices.problems));
         }
@@ -87,7 +84,8 @@ impl PlanArgs {
             }
             Format::Json => print(&format!("{}\n", value(&loaded, &plan, &choices, &differences)))?,
         }
-        Ok(Outcome::Done)
+        // What would keep the run from starting is told as the run would tell it.
+        if outdated.is_empty() { Ok(Outcome::Done) } else { Err(Outcome::Wrong(outdated)) }
     }
 }
 
@@ -155,7 +153,8 @@ fn intervals(intervals: &[Interval]) -> Vec<serde_json::Value> {
     intervals.iter().map(value).collect()
 }
 
-fn value(loaded: &Loaded, plan: &Plan, choices: &Choices, differences: &[Difference]) -> serde_json::Value {
+/// The same as one object.
+pub(super) fn value(loaded: &Loaded, plan: &Plan, choices: &Choices, differences: &[Difference]) -> serde_json::Value {
     let order = plan.step_order();
     let steps = order.iter().filter_map(|at| {
         let (does, why) = told(&choices.choices[*at])?;

@@ -90,10 +90,10 @@ pub(super) struct Run {
     #[arg(long, value_name = "DATE", value_parser = instant, requires = "from")]
     to: Option<Moment>,
     /// Steps at once
-    #[arg(short, long, value_name = "N")]
+    #[arg(short = 'j', long = "jobs", alias = "jobs-at-once", value_name = "N", value_parser = at_least_one)]
     jobs_at_once: Option<usize>,
     /// Threads for computing; the default is all of the machine
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     threads: Option<usize>,
     /// Memory that the run may use, such as `8GB` or `70%`
     #[arg(long, value_name = "AMOUNT")]
@@ -115,8 +115,19 @@ enum Format {
     /// For people, on standard error.
     #[default]
     Text,
-    /// One JSON object per event, on standard output.
+    /// One JSON object per event, on standard output; with --dry-run the plan as one object.
     Json,
+}
+
+/// A number of things that work at once.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => {
+            Err("with none at once nothing would ever run; leave it out for as many as the machine has".to_owned())
+        }
+        Ok(number) => Ok(number),
+        Err(_) => Err("it is not a whole number above 0".to_owned()),
+    }
 }
 
 impl Run {
@@ -189,7 +200,7 @@ impl Run {
         let record = self.record(loaded, wanted, selection);
         let tables = Site::open(loaded, &record.id)?;
         let mut ledger = tables.ledger(loaded)?;
-        if self.resume {
+        if self.resume && !self.dry_run {
             ledger.close_elsewhere().map_err(broken)?;
         }
         let mut state = state(loaded, &resolved.plan, resolved.volatile(), &tables, &ledger)?;
@@ -221,9 +232,11 @@ impl Run {
             return Err(Outcome::Wrong(wrong));
         }
         if self.dry_run {
-            return super::print(&super::plan::text(loaded, &plan, &choices))
-                .map(|()| Ok(Outcome::Done))
-                .map_err(Outcome::from);
+            let told = match self.format {
+                Format::Text => super::plan::text(loaded, &plan, &choices),
+                Format::Json => format!("{}\n", super::plan::value(loaded, &plan, &choices, &[])),
+            };
+            return super::print(&told).map(|()| Ok(Outcome::Done)).map_err(Outcome::from);
         }
         let adopted = resume::adopted(&choices);
         let read = read_by(&plan, &choices);
@@ -259,11 +272,11 @@ impl Run {
         }
     }
 
-    /// Who tells what happens.
+    /// Who tells what happens. Where nothing does, the plan is all that goes to standard output.
     fn reporter(&self, globals: &Globals) -> Box<dyn Reporter> {
         reporter(match self.format {
-            Format::Json => Style::Json,
-            Format::Text => {
+            Format::Json if !self.dry_run => Style::Json,
+            Format::Json | Format::Text => {
                 Style::Text { quiet: globals.quiet, verbose: globals.verbose, color: globals.color.on_stderr() }
             }
         })

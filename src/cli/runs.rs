@@ -7,7 +7,7 @@ use super::loaded::{Loaded, Meaning};
 use super::site::Site;
 use super::{Globals, Outcome, print};
 use crate::diagnostic::Diagnostic;
-use crate::ledger::{Ledger, RunRecord, RunSummary, StepRecord, TryRecord};
+use crate::ledger::{Ledger, RunRecord, RunSummary, Status, StepRecord, TryRecord};
 use crate::plan::{StepId, Verdict};
 use crate::report;
 use crate::settings::{BackendSettings, Flags};
@@ -61,7 +61,11 @@ impl Runs {
             _ => ledger.run(named).map_err(super::run::broken)?,
         };
         let run = found.ok_or_else(|| unknown(Some(named)))?;
-        let steps = ledger.steps_of(&run.id).map_err(super::run::broken)?;
+        let mut steps = ledger.steps_of(&run.id).map_err(super::run::broken)?;
+        if run.status == Status::Interrupted {
+            let open = |step: &&mut StepRecord| matches!(step.status, Status::Running | Status::Pending);
+            steps.iter_mut().filter(open).for_each(|step| step.status = Status::Interrupted);
+        }
         let tries = ledger.tries_of(&run.id).map_err(super::run::broken)?;
         self.one(&run, &steps, &tries)
     }

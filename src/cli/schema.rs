@@ -78,14 +78,13 @@ impl Schema {
 }
 
 /// Writes the schemas into a folder, and gives the paths of those that changed.
-pub(super) fn write(folder: &Path) -> std::io::Result<Vec<String>> {
-    std::fs::create_dir_all(folder)?;
+pub(super) fn write(folder: &Path) -> Result<Vec<String>, Outcome> {
     let mut changed = Vec::new();
     for kind in Kind::ALL {
         let path = folder.join(kind.file());
         let text = kind.text();
         if std::fs::read_to_string(&path).ok().as_deref() != Some(&text) {
-            std::fs::write(&path, text)?;
+            super::init::write(&path, &text)?;
             changed.push(path.to_string_lossy().into_owned());
         }
     }

@@ -248,7 +248,10 @@ fn set_of_run(loaded: &Loaded, warehouse: &Warehouse, run: &str) -> Result<u64, 
 }
 
 fn unreadable(name: &str, error: &io::Error) -> Outcome {
-    Outcome::Wrong(vec![Diagnostic::error("unreadable-file", format!("cannot read `{name}`: {error}"))])
+    Outcome::Wrong(vec![Diagnostic::error(
+        "unreadable-file",
+        format!("cannot read `{name}`: {}", crate::store::why(error)),
+    )])
 }
 
 impl From<Failure> for Outcome {

@@ -109,7 +109,7 @@ impl Test {
         self.with_outcomes(project, settings, globals, |outcomes| {
             let (files, problems) = update::updated(outcomes);
             for file in &files {
-                std::fs::write(settings.root.join(&file.path), &file.text)?;
+                super::init::write(&settings.root.join(&file.path), &file.text)?;
                 let rows = if file.changed == 1 { "expectation" } else { "expectations" };
                 tell(globals, &format!("{}: {} {rows} written anew\n", file.path.display(), file.changed))?;
             }

@@ -81,7 +81,8 @@ impl Validate {
         }
         if !globals.quiet {
             let jobs = wanted.len();
-            print(&format!("{} of {} are valid\n", count(plan.steps.len(), "step"), count(jobs, "job")))?;
+            let are = if plan.steps.len() == 1 { "is" } else { "are" };
+            print(&format!("{} of {} {are} valid\n", count(plan.steps.len(), "step"), count(jobs, "job")))?;
         }
         Ok(Outcome::Done)
     }

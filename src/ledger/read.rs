@@ -8,7 +8,6 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::record::{Published, RunRecord, Status, StepRecord, TestRecord};
-use super::write::is_alive;
 use super::{Ledger, LedgerError};
 use crate::name::Name;
 use crate::plan::interval::History;
@@ -47,7 +46,7 @@ impl LastStep {
     /// Whether it failed, or was not reached.
     pub fn is_unfinished(&self) -> bool {
         match self.status {
-            Status::Failed | Status::Cancelled => true,
+            Status::Failed | Status::Cancelled | Status::Interrupted => true,
             Status::Pending | Status::Running => !self.goes_on,
             Status::Skipped => self.in_error,
             Status::Success => false,
@@ -81,13 +80,17 @@ impl Ledger {
             "select {RUN},
                  (select count(*) from steps where run = id and status = 'success'),
                  (select count(*) from steps where run = id and status = 'failed'),
-                 (select count(*) from steps where run = id and status in ('skipped', 'cancelled'))
+                 (select count(*) from steps where run = id and status in ('skipped', 'cancelled', 'interrupted'))
              from runs order by started desc, id desc limit ?"
         );
-        self.list(&sql, params![limit as i64], |row| {
+        let mut runs = self.list(&sql, params![limit as i64], |row| {
             let count = |at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
             Ok(RunSummary { record: run(row)?, succeeded: count(9)?, failed: count(10)?, skipped: count(11)? })
-        })
+        })?;
+        for run in &mut runs {
+            run.record = self.as_it_stands(run.record.clone());
+        }
+        Ok(runs)
     }
 
     /// One run by its name, or by a beginning of it that only it has.
@@ -95,7 +98,7 @@ impl Ledger {
         let sql = format!("select {RUN} from runs where substr(id, 1, length(?1)) = ?1 order by id = ?1 desc limit 2");
         let mut found = self.list(&sql, params![id], run)?;
         let unclear = found.len() > 1 && found[0].id != id;
-        Ok(if unclear || found.is_empty() { None } else { Some(found.swap_remove(0)) })
+        Ok(if unclear || found.is_empty() { None } else { Some(self.as_it_stands(found.swap_remove(0))) })
     }
 
     /// The latest run that had the job.
@@ -138,7 +141,7 @@ impl Ledger {
         let found = statement.query_row(params![id.job.lower(), id.step.lower()], |row| {
             let (definition, inputs) = (row.get::<_, Option<String>>(3)?, row.get_ref(4)?.as_str_or_null()?);
             let fingerprint = definition.zip(inputs).map(|(definition, inputs)| fingerprint(definition, inputs));
-            let goes_on = row.get::<_, bool>(5)? && is_alive(row.get(6)?);
+            let goes_on = row.get::<_, bool>(5)? && self.goes_on(&row.get::<_, String>(0)?, row.get(6)?);
             Ok(LastStep { run: row.get(0)?, status: parsed(row, 1)?, in_error: row.get(2)?, goes_on, fingerprint })
         });
         found.optional().map_err(|error| self.explain(&error))

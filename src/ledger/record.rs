@@ -26,6 +26,8 @@ pub enum Status {
     Skipped,
     /// Stopped before its end.
     Cancelled,
+    /// Not ended: its process is gone.
+    Interrupted,
 }
 
 impl Status {
@@ -38,6 +40,7 @@ impl Status {
             Self::Failed => "failed",
             Self::Skipped => "skipped",
             Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
         }
     }
 }
@@ -52,8 +55,10 @@ impl FromStr for Status {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Pending, Self::Running, Self::Success, Self::Failed, Self::Skipped, Self::Cancelled]
+        let ended = [Self::Success, Self::Failed, Self::Skipped, Self::Cancelled, Self::Interrupted];
+        [Self::Pending, Self::Running]
             .into_iter()
+            .chain(ended)
             .find(|status| status.as_str() == text)
             .ok_or_else(|| format!("`{text}` is no status"))
     }

@@ -82,13 +82,13 @@ fn what_a_dead_process_did_not_reach_is_unfinished() -> Result<(), LedgerError> 
 }
 
 #[test]
-fn a_run_whose_process_died_is_cancelled_by_the_next() -> Result<(), LedgerError> {
+fn a_run_whose_process_died_was_interrupted() -> Result<(), LedgerError> {
     let folder = tempdir().expect("a folder");
     let ledger = Ledger::open(&folder.path().join("ledger.sqlite"))?;
     ledger.start(&RunRecord { process: u32::MAX, ..run("r1") })?;
     ledger.start(&run("r2"))?;
     let statuses: Vec<Status> = ledger.runs(10)?.iter().rev().map(|run| run.record.status).collect();
-    assert_eq!(statuses, [Status::Cancelled, Status::Running]);
+    assert_eq!(statuses, [Status::Interrupted, Status::Running]);
     Ok(())
 }
 

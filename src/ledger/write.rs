@@ -3,14 +3,19 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
 
+use super::alive::Mark;
 use super::record::{Published, RunRecord, Status, StepRecord};
 use super::{Ledger, LedgerError};
 use crate::plan::{Fingerprint, Hash};
 
 impl Ledger {
-    /// Writes down that a run has started. Runs whose process has died are marked as cancelled.
+    /// Writes down that a run has started. Runs whose process has died are marked as interrupted.
     pub fn start(&self, run: &RunRecord) -> Result<(), LedgerError> {
         self.close_lost_runs()?;
+        if let Some(mark) = Mark::take(&self.path, &run.id).filter(|_| run.process == std::process::id()) {
+            // A ledger starts one run.
+            let _ = self.mark.set(mark);
+        }
         let values = params![
             run.id,
             run.started.timestamp_micros(),
@@ -120,21 +125,13 @@ impl Ledger {
 
     fn close_lost_runs(&self) -> Result<(), LedgerError> {
         for (id, process) in self.running()? {
-            if !is_alive(process) {
-                self.execute("update runs set status = 'cancelled' where id = ?", params![id])?;
+            if !self.goes_on(&id, process) {
+                self.execute("update runs set status = 'interrupted' where id = ?", params![id])?;
+                self.unmark(&id);
             }
         }
         Ok(())
     }
-}
-
-/// Whether a process goes on, as far as this system tells. Process 0 is one on another machine, of which it tells nothing.
-pub(super) fn is_alive(process: u32) -> bool {
-    if process == 0 {
-        return true;
-    }
-    let processes = std::path::Path::new("/proc");
-    !processes.join("self").exists() || processes.join(process.to_string()).exists()
 }
 
 fn write_step(connection: &Connection, run: &str, position: usize, step: &StepRecord) -> rusqlite::Result<()> {

@@ -9,6 +9,7 @@ use super::table::{Format, render};
 use crate::check::{Checked, Difference, Logic, Verdict};
 use crate::dialect::session::SessionParameters;
 use crate::rule::{Outcome, Severity};
+use crate::text::counted;
 
 /// Keys of a disagreement that people are shown.
 const WORST_SHOWN: usize = 5;
@@ -196,7 +197,7 @@ fn summary(check: &Checked) -> String {
             let blamed = logic.blamed.first().unwrap_or(&logic.step);
             parts.push(format!("{blamed}: {} of {} keys differ", logic.difference.off, logic.difference.keys));
         }
-        None => parts.push(format!("{} rows", check.rows)),
+        None => parts.push(counted(check.rows as u64, "row")),
     }
     if !check.stale.is_empty() {
         parts.push("the job has not run since".to_owned());

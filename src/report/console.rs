@@ -13,6 +13,7 @@ use crate::ledger::{Status, StepRecord};
 use crate::plan::{StepId, Verdict};
 use crate::report::snippet;
 use crate::run::{Event, RunResults};
+use crate::text::counted;
 
 /// A reporter of lines, with spinners for what runs where standard error is a terminal.
 pub(super) struct Console {
@@ -108,7 +109,8 @@ impl Console {
                 self.always(&format!("{} {}: {error}", self.word("failed", "31"), record.step));
             }
             Status::Success => {
-                let rows = record.rows.map_or_else(|| "  inlined".to_owned(), |rows| format!("  {rows} rows"));
+                let rows =
+                    record.rows.map_or_else(|| "  inlined".to_owned(), |rows| format!("  {}", counted(rows, "row")));
                 let (word, seconds) = (self.word("success", "32"), record.seconds);
                 self.line(&format!("{word} {}{rows}  {seconds:.2} s  ({})", record.step, record.reason));
             }

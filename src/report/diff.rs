@@ -9,12 +9,15 @@ use super::{columns, table};
 use crate::dialect::session::SessionParameters;
 use crate::diff::{ColumnDifference, Difference, Kind, Movement, Movements, Numbers, Sample, Shift};
 use crate::name::Name;
+use crate::text::counted;
 
 /// A table that was compared.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// Its name, in lower case.
     pub name: String,
+    /// What is compared, where that is not plain.
+    pub note: Option<String>,
     /// What differs, or why it could not be compared.
     pub difference: Result<Difference, String>,
 }
@@ -40,6 +43,9 @@ impl Told<'_> {
                 Ok(difference) => writeln!(text, "\n{}: {}", table.name, summary(difference)),
                 Err(why) => writeln!(text, "\n{}: not compared: {why}", table.name),
             };
+            if let Some(note) = &table.note {
+                let _ = writeln!(text, "  note: {note}");
+            }
             let Ok(difference) = &table.difference else { continue };
             for block in [shapes(difference), column_lines(difference), self.list_lines(difference)] {
                 block.lines().for_each(|line| text.push_str(&format!("  {line}\n")));
@@ -74,6 +80,9 @@ impl Told<'_> {
             };
         }
         for table in self.tables {
+            if let Some(note) = &table.note {
+                let _ = writeln!(text, "\n`{}`: {note}.", escaped(&table.name));
+            }
             let Ok(difference) = &table.difference else { continue };
             let blocks = [shapes(difference), column_lines(difference), self.list_lines(difference)].concat();
             let samples: Vec<String> =
@@ -97,14 +106,14 @@ impl Told<'_> {
             .tables
             .iter()
             .map(|table| match &table.difference {
-                Ok(difference) => self.table(&table.name, difference),
+                Ok(difference) => self.table(table, difference),
                 Err(why) => json!({"table": table.name, "error": why}),
             })
             .collect();
         format!("{}\n", json!({"before": self.before, "after": self.after, "tables": tables}))
     }
 
-    fn table(&self, name: &str, found: &Difference) -> Value {
+    fn table(&self, table: &Table, found: &Difference) -> Value {
         let texts = |names: &[Name]| names.iter().map(Name::lower).collect::<Vec<String>>();
         let only =
             |side: &[crate::dialect::Column]| side.iter().map(|column| column.name.lower()).collect::<Vec<String>>();
@@ -113,7 +122,8 @@ impl Told<'_> {
             json!({"column": after.name.lower(), "before": before.sql_type.to_string(), "after": after.sql_type.to_string()})
         });
         json!({
-            "table": name,
+            "table": table.name,
+            "note": table.note,
             "key": texts(&found.key),
             "rows": {"before": found.before, "after": found.after},
             "added": found.added,
@@ -210,7 +220,7 @@ impl Told<'_> {
 
 fn summary(found: &Difference) -> String {
     if found.is_none() {
-        return format!("{} rows, nothing differs", found.after);
+        return format!("{}, nothing differs", counted(found.after, "row"));
     }
     let same = found.after.saturating_sub(found.added + found.changed);
     let by = if found.key.is_empty() {
@@ -219,7 +229,7 @@ fn summary(found: &Difference) -> String {
         format!("by {}", found.key.iter().map(Name::lower).collect::<Vec<_>>().join(", "))
     };
     let rows = if found.before == found.after {
-        format!("{} rows", found.after)
+        counted(found.after, "row")
     } else {
         format!("{} → {} rows", found.before, found.after)
     };

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::dialect::constructs;
 use crate::dialect::functions::{self, Fidelity, Function};
+use crate::settings::VARIABLES;
 use crate::yaml::shape::{Record, Shape};
 
 /// The keys of a file as Markdown: a table for the file and one for each mapping inside it.
@@ -64,6 +65,16 @@ fn words(shape: &Shape) -> String {
         Shape::Optional(shape) => format!("{}, or nothing", self::words(shape)),
         Shape::Template(shape) => self::words(shape),
     }
+}
+
+/// The environment variables that are looked at, as Markdown.
+pub fn variables() -> String {
+    let mut text = "| variable | stands for |\n| --- | --- |\n".to_owned();
+    for (name, meaning) in VARIABLES {
+        let _ = writeln!(text, "| `{name}` | {} |", cell(meaning));
+    }
+    let _ = writeln!(text, "| `NO_COLOR` | where it is set, nothing is coloured unless `--color always` |\n");
+    text
 }
 
 fn cell(text: &str) -> String {

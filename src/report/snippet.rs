@@ -6,7 +6,7 @@ use std::path::Path;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::text::Span;
+use crate::text::{Span, counted};
 
 /// All diagnostics as text, a blank line between them and their number at the end.
 pub fn render(diagnostics: &[Diagnostic], coloured: bool) -> String {
@@ -18,7 +18,7 @@ pub fn render(diagnostics: &[Diagnostic], coloured: bool) -> String {
     }
     let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
     let counts = [(count(Severity::Error), "error"), (count(Severity::Warning), "warning")];
-    let counts: Vec<_> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| counted(*n, word)).collect();
+    let counts: Vec<_> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| counted(*n as u64, word)).collect();
     if !counts.is_empty() {
         text.push_str(&counts.join(", "));
         text.push('\n');
@@ -31,10 +31,6 @@ fn in_order(diagnostics: &[Diagnostic]) -> Vec<&Diagnostic> {
     let mut ordered: Vec<_> = diagnostics.iter().collect();
     ordered.sort_by_key(|diagnostic| diagnostic.span.as_ref().map(|span| (span.file.path(), span.start)));
     ordered
-}
-
-fn counted(number: usize, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
 }
 
 fn one(renderer: &Renderer, diagnostic: &Diagnostic) -> String {

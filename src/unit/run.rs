@@ -168,7 +168,9 @@ async fn hold<'a>(
     }
     let mut broken = Vec::new();
     match &expected.written.empty {
-        Some((true, _)) if count > 0 => broken.push(format!("{count} rows, and none is expected")),
+        Some((true, _)) if count > 0 => {
+            broken.push(format!("{}, and none is expected", crate::text::counted(count as u64, "row")));
+        }
         Some((false, _)) if count == 0 => broken.push("no rows, and at least one is expected".to_owned()),
         _ => {}
     }

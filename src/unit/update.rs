@@ -68,25 +68,40 @@ struct Edit {
     text: String,
 }
 
-/// A row of the new list: one that stands there already, or one that came out.
+/// A row of the new list: one that stands there already, one that came out in the place of such a one, or a further one.
 enum Line<'a> {
     Keep(usize),
+    Changed(usize, &'a Texts),
     New(&'a Texts),
+}
+
+impl<'a> Line<'a> {
+    /// The row that came out, where it is to be written.
+    fn came(&self) -> Option<&'a Texts> {
+        match self {
+            Self::Keep(_) => None,
+            Self::Changed(_, texts) | Self::New(texts) => Some(texts),
+        }
+    }
 }
 
 fn lines<'a>(failure: &'a RowsFailure<'_>) -> Vec<Line<'a>> {
     let matching = failure.expectation.how.matching;
     let pairs = pairs(&failure.expected, &failure.actual, matching, &failure.tolerances);
     if matching == Matching::Ordered {
-        let kept = |at: usize| pairs.expected.iter().position(|pair| *pair == Pair::Same(at));
-        let actual = failure.actual.iter().enumerate();
-        return actual.map(|(at, row)| kept(at).map_or(Line::New(row), Line::Keep)).collect();
+        let place = |wanted: Pair| pairs.expected.iter().position(|pair| *pair == wanted);
+        let line = |(at, row)| match (place(Pair::Same(at)), place(Pair::Changed(at))) {
+            (Some(kept), _) => Line::Keep(kept),
+            (None, Some(changed)) => Line::Changed(changed, row),
+            (None, None) => Line::New(row),
+        };
+        return failure.actual.iter().enumerate().map(line).collect();
     }
     let mut lines = Vec::new();
     for (at, pair) in pairs.expected.iter().enumerate() {
         match pair {
             Pair::Same(_) => lines.push(Line::Keep(at)),
-            Pair::Changed(actual) => lines.push(Line::New(&failure.actual[*actual])),
+            Pair::Changed(actual) => lines.push(Line::Changed(at, &failure.actual[*actual])),
             Pair::Missing => {}
         }
     }
@@ -208,6 +223,7 @@ impl List {
         for line in lines {
             match line {
                 Line::Keep(at) => text.push_str(&closed(&self.items[*at])),
+                Line::Changed(at, texts) => text.push_str(&changed(&self.items[*at], &row(texts), indent)),
                 Line::New(texts) => text.push_str(&item(&row(texts), indent, self.braces)),
             }
         }
@@ -217,8 +233,7 @@ impl List {
     /// A list that was `[…]`, or that becomes empty.
     fn rewritten(&self, lines: &[Line<'_>], row: &dyn Fn(&Texts) -> Vec<String>) -> Edit {
         let kept = lines.iter().any(|line| matches!(line, Line::Keep(_)));
-        let rows: Vec<Vec<String>> =
-            lines.iter().filter_map(|line| if let Line::New(texts) = line { Some(row(texts)) } else { None }).collect();
+        let rows: Vec<Vec<String>> = lines.iter().filter_map(Line::came).map(row).collect();
         let place = self.place.clone();
         if let Some(indent) = self.indent {
             return Edit { place, text: format!("{:indent$}[]\n", "") };
@@ -262,6 +277,43 @@ fn item(cells: &[String], indent: usize, braces: bool) -> String {
     }
     let rest = cells[1..].iter().map(|cell| format!("{:indent$}  {cell}\n", ""));
     format!("{:indent$}- {}\n{}", "", cells[0], rest.collect::<String>())
+}
+
+/// A row in the place of another, with the comments that stood before it and behind its values.
+fn changed(old: &str, cells: &[String], indent: usize) -> String {
+    let dash = |line: &&str| line.trim_start().starts_with('-');
+    let lead: String = old.split_inclusive('\n').take_while(|line| !dash(line)).collect();
+    let body = &old[lead.len()..];
+    let braces = body.trim_start_matches([' ', '-']).starts_with('{');
+    if braces || cells.is_empty() {
+        let comment = comment(body.trim_end().lines().last().unwrap_or_default());
+        return format!("{lead}{}{comment}\n", item(cells, indent, braces).trim_end_matches('\n'));
+    }
+    let behind = |cell: &str| {
+        let key = cell.split(':').next().unwrap_or_default();
+        let names = |line: &&str| line.trim_start_matches([' ', '-']).split(':').next() == Some(key);
+        body.lines().find(names).map_or("", comment)
+    };
+    let new = item(cells, indent, braces);
+    let lines = new.lines().zip(cells).map(|(line, cell)| format!("{line}{}\n", behind(cell)));
+    lead + &lines.collect::<String>()
+}
+
+/// The comment at the end of a line, with the blanks before it.
+fn comment(line: &str) -> &str {
+    let mut quote = None;
+    let mut before = ' ';
+    for (at, c) in line.char_indices() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if c == '#' && before.is_whitespace() => return &line[line[..at].trim_end().len()..],
+            None if matches!(c, '\'' | '"') && !before.is_alphanumeric() => quote = Some(c),
+            None => {}
+        }
+        before = c;
+    }
+    ""
 }
 
 /// The length of a text in brackets, the closing one included.
@@ -325,7 +377,7 @@ fn csv(file: &SourceFile, failure: &RowsFailure<'_>, names: &[String], lines: &[
     for line in lines {
         let row = match line {
             Line::Keep(at) => &failure.expected[*at],
-            Line::New(texts) => *texts,
+            Line::Changed(_, texts) | Line::New(texts) => *texts,
         };
         let cells: Vec<String> = row.iter().map(|cell| cell.as_deref().map(csv_field).unwrap_or_default()).collect();
         text.push_str(&cells.join(","));

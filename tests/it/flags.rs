@@ -191,3 +191,73 @@ fn earlier_states_can_be_read_and_published_again() {
     assert_eq!(project.pipe(&format!("rollback shop --to {first}")).code, 2);
     assert_eq!(project.rows("mart.big").len(), 2);
 }
+
+#[test]
+fn a_dry_run_tells_the_plan_and_leaves_no_trace() {
+    let project = shop();
+    let planned = project.pipe("run shop --dry-run --format json");
+    assert_eq!(planned.code, 0, "{}", planned.err);
+    let plan: serde_json::Value = serde_json::from_str(&planned.out).expect("one object");
+    assert_eq!(plan["steps"][0]["action"], "run");
+    assert_eq!(project.pipe("runs").out, "no runs yet\n");
+    let failing = SHOP.replace("total > {{ least }}", "1 / (total - total) > 0");
+    project.write("pipelines/shop.yaml", &format!("vars: {{least: 5}}\nsteps:\n{failing}"));
+    assert_eq!(project.pipe("run shop").code, 1);
+    let before = project.pipe("runs").out;
+    assert_eq!(project.pipe("run shop --resume --dry-run").code, 0);
+    assert_eq!(project.pipe("runs").out, before);
+}
+
+#[test]
+fn a_job_is_named_by_its_path_from_any_folder() {
+    let project = shop();
+    std::fs::create_dir_all(project.path("pipelines/deep")).expect("made");
+    for (folder, path) in [
+        ("pipelines", "shop.yaml"),
+        ("data", "../pipelines/shop.yaml"),
+        ("pipelines/deep", "../shop.yaml"),
+        ("data", "pipelines/shop.yaml"),
+    ] {
+        let ran = Command::new(env!("CARGO_BIN_EXE_pipe"))
+            .args(["validate", path])
+            .current_dir(project.path(folder))
+            .output()
+            .expect("pipe runs");
+        assert!(ran.status.success(), "{folder} {path}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+}
+
+#[test]
+fn layout_case_and_comments_are_no_change() {
+    let project = shop();
+    assert_eq!(project.pipe("run shop").code, 0);
+    let other = SHOP.replace(
+        "select customer, sum(amount) as total from recent",
+        "SELECT Customer,SUM( amount )  AS Total -- all\n      FROM Recent",
+    );
+    let other = other.replace("    sql: SELECT", "    sql: |\n      SELECT");
+    project.write("pipelines/shop.yaml", &format!("vars: {{least: 5}}\nsteps:\n{other}"));
+    assert_eq!(project.pipe("run shop").err.trim(), "nothing to do: 2 unchanged");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_whose_process_was_killed_is_told_as_interrupted() {
+    let project = shop().job("long", ENDLESS);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pipe"))
+        .args(["run", "long"])
+        .current_dir(project.path(""))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("pipe starts");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !project.pipe("runs").out.contains("running") && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    for words in ["runs", "runs last"] {
+        let told = project.pipe(words).out;
+        assert!(told.contains("interrupted") && !told.contains("running"), "{words}: {told}");
+    }
+}

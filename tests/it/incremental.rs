@@ -359,3 +359,71 @@ fn files_without_a_row_that_goes_are_shared_and_not_written_again() {
     assert_eq!((before.len(), now.len()), (3, 4));
     assert!(before.is_subset(&now));
 }
+
+#[test]
+fn a_table_by_intervals_whose_sql_knows_none_is_a_warning() {
+    let project = project("select * from raw.event", "{strategy: interval, time: day, since: 2026-11-01}");
+    let told = project.pipe("validate grow");
+    assert_eq!(told.code, 0, "{}", told.err);
+    assert!(told.err.contains("warning[interval]: the SQL of `grow.grown` does not say `interval`"), "{}", told.err);
+}
+
+#[test]
+fn plan_ends_as_the_run_would() {
+    let project = project("select id, day from raw.event", "{strategy: append}");
+    project.write("data/raw/event.csv", "id,who,day,amount,gone\n1,ann,2026-11-01,1,false\n");
+    run(&project, "run grow");
+    assert_eq!(project.pipe("plan grow").code, 0);
+    project.write(
+        "pipelines/grow.yaml",
+        &format!("job: grow\nsteps:\n{}", steps("select id + 1 as id, day from raw.event", "{strategy: append}")),
+    );
+    let told = project.pipe("plan grow");
+    assert_eq!(told.code, 2, "{}", told.err);
+    assert!(told.err.contains("error[outdated-table]") && told.out.contains("grow.grown"), "{}{}", told.out, told.err);
+}
+
+#[test]
+fn questions_about_a_growing_table_are_about_its_own_rows() {
+    let sql =
+        "select id, who, day, amount from raw.event where day >= {{ interval.start }} and day < {{ interval.end }}";
+    let block = "{strategy: interval, time: day, since: 2026-10-30}";
+    let project = project(sql, block);
+    let line = |id: u32, day: &str, amount: u32| format!("{id},ann,{day},{amount},false\n");
+    let early = [line(1, "2026-10-30", 5), line(2, "2026-10-31", 6)].concat();
+    project.write("data/raw/event.csv", &format!("id,who,day,amount,gone\n{early}"));
+    run(&project, "run grow");
+    assert_eq!(project.rows("out.grown").len(), 2);
+    let same = project.pipe("diff grow --key id --exit-code");
+    assert_eq!(same.code, 0, "{}{}", same.out, same.err);
+    assert!(same.out.contains("a run would leave it as it is"), "{}", same.out);
+    // A row that is gone from the source is in the table all the same, and is found there.
+    project.write("data/raw/event.csv", &format!("id,who,day,amount,gone\n{}", line(1, "2026-10-30", 5)));
+    let why = project.pipe("why grow grown --key id=2");
+    assert_eq!(why.code, 0, "{}{}", why.out, why.err);
+    assert!(
+        why.out.contains("grow.grown (query): 1 row") && why.out.contains("rows are of earlier runs"),
+        "{}",
+        why.out
+    );
+    let why = project.pipe("why grow grown --key id=1");
+    assert!(why.out.contains("raw.event (source): 1 row"), "{}", why.out);
+    let changed = steps(&sql.replace("amount from", "amount + 1 as amount from"), block);
+    project.write("pipelines/grow.yaml", &format!("job: grow\nsteps:\n{changed}"));
+    let diff = project.pipe("diff grow --key id");
+    assert_eq!(diff.code, 0, "{}{}", diff.out, diff.err);
+    assert!(diff.out.contains("what `--full-refresh` would make of it"), "{}", diff.out);
+    assert!(diff.out.contains("0 added, 1 removed, 1 changed"), "{}", diff.out);
+}
+
+#[test]
+fn a_diff_of_a_table_that_grows_says_what_the_next_run_adds() {
+    let project = project("select id, who, amount from raw.event", "{strategy: merge, key: id}");
+    project.write("data/raw/event.csv", "id,who,day,amount,gone\n1,ann,2026-11-01,1,false\n2,bob,2026-11-01,2,false\n");
+    run(&project, "run grow");
+    project.write("data/raw/event.csv", "id,who,day,amount,gone\n2,bob,2026-11-01,3,false\n4,dan,2026-11-01,4,false\n");
+    let diff = project.pipe("diff grow --key id");
+    assert!(diff.out.contains("compared with what the next run would make of it"), "{}{}", diff.out, diff.err);
+    assert!(diff.out.contains("1 added, 0 removed, 1 changed"), "{}", diff.out);
+    assert_eq!(project.rows("out.grown"), ["1|ann|1", "2|bob|2"]);
+}

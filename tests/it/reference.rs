@@ -8,6 +8,7 @@ use pipe::report::reference;
 
 fn sections() -> Vec<(&'static str, String)> {
     vec![
+        ("environment variables", reference::variables()),
         ("keys of a job", reference::keys(&pipe::job::keys::JOB)),
         ("keys of pipe.yaml", reference::keys(&pipe::settings::keys::SETTINGS_SCHEMA)),
         ("keys of a contract", reference::keys(&pipe::source::SCHEMA)),

@@ -283,6 +283,25 @@ fn update_writes_what_comes_out_and_leaves_the_rest() {
 }
 
 #[test]
+fn update_keeps_the_comments_of_rows_that_change() {
+    let project = shop().file(
+        "pipelines/shop.yaml",
+        "job: shop\nsteps:\n  two:\n    sql: select 1 as n, 'a' as t union all select 2, 'b'\n",
+    );
+    let rows = |n: u32, m: &str| {
+        format!(
+            "job: shop\nexpect:\n  two:\n    # the first\n    - {{n: {n}, t: a}}   # why it is so\n    - n: 2  # two\n      t: {m}  # its 'letter'\n"
+        )
+    };
+    project.write("tests/jobs/shop.yaml", &rows(7, "c"));
+    assert_eq!(project.pipe("test").code, 1);
+    let updated = project.pipe("test --update");
+    assert_eq!(updated.code, 0, "{}{}", updated.out, updated.err);
+    let text = std::fs::read_to_string(project.path("tests/jobs/shop.yaml")).unwrap();
+    assert_eq!(text, rows(1, "b"));
+}
+
+#[test]
 fn update_writes_values_that_read_back() {
     let project = shop().file(
         "pipelines/shop.yaml",

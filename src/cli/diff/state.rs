@@ -79,7 +79,7 @@ impl State {
 
 impl Tables {
     /// The tables of a target as they are.
-    fn now(loaded: &Loaded) -> Result<Self, Outcome> {
+    pub(super) fn now(loaded: &Loaded) -> Result<Self, Outcome> {
         match Site::open(loaded, "diff")? {
             Site::Local(_) => Ok(Self::Local(Box::new(opened(loaded)?.snapshot().map_err(unreadable)?))),
             Site::Snowflake(remote) => {

@@ -64,8 +64,7 @@ pub(super) fn record(
     let Some(prepared) = tests.first() else { return Err(Outcome::Wrong(problems)) };
     let head = head(&loaded, meaning, job, &step, &key);
     let text = block_on(recorded(&loaded, prepared, &key, &head))??;
-    std::fs::create_dir_all(loaded.settings.root.join("tests/jobs"))?;
-    std::fs::write(loaded.settings.root.join(&path), text)?;
+    crate::cli::init::write(&loaded.settings.root.join(&path), &text)?;
     print(&format!("{}\n", path.display()))?;
     Ok(Outcome::Done)
 }
