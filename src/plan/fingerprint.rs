@@ -109,7 +109,7 @@ impl Normal {
             self.out.push(' ');
         }
         self.blank = false;
-        match is_word(first) && !steps_in {
+        match is_word(first) && !piece.starts_with("$$") && !steps_in {
             true => self.out.extend(piece.chars().flat_map(char::to_uppercase)),
             false => self.out.push_str(piece),
         }

@@ -390,7 +390,10 @@ impl<'a, 's> Resolver<'a, 's> {
                 return None;
             }
             Err(problems) => {
-                self.problems.extend(problems.into_iter().map(|problem| moved(problem, &place)));
+                let own = tested.faults();
+                let whole = problems.into_iter().filter(|_| own.is_empty()).map(|problem| moved(problem, &place));
+                self.problems.extend(whole);
+                self.problems.extend(own);
                 return None;
             }
         };

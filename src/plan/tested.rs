@@ -3,6 +3,9 @@
 
 use std::ops::Range;
 
+use super::resolve::moved;
+use crate::diagnostic::Diagnostic;
+use crate::dialect;
 use crate::rule::{Rule, Test};
 use crate::text::derived::Derived;
 use crate::text::{SourceFile, Span};
@@ -18,7 +21,7 @@ pub struct Tested {
 
 impl Tested {
     /// The query that a rendered test makes of a table.
-    pub(super) fn new(test: &Test, table: &str) -> Self {
+    pub fn new(test: &Test, table: &str) -> Self {
         let sql = test.query(table);
         let mut tested = Self {
             source: SourceFile::new(test.span.file.path(), String::new()),
@@ -68,6 +71,26 @@ impl Tested {
         let from = span.start - range.start + lead;
         let to = span.end.min(range.end).saturating_sub(range.start) + lead;
         text.origin(&text.source().span(from..to.max(from)))
+    }
+
+    /// What is wrong with the author's texts, each read on its own; none where only the whole cannot be read.
+    pub(super) fn faults(&self) -> Vec<Diagnostic> {
+        const BEFORE: &str = "select (\n";
+        let mut problems = Vec::new();
+        for (range, _) in &self.texts {
+            let body = &self.source.text()[range.clone()];
+            let alone = SourceFile::new(self.source.path(), format!("{BEFORE}{body}\n)"));
+            let Err(faults) = dialect::parse(&alone) else { continue };
+            let place = |span: &Span| {
+                if span.file != alone {
+                    return span.clone();
+                }
+                let at = span.start.saturating_sub(BEFORE.len()).min(body.len().saturating_sub(1));
+                self.origin(&self.source.span(range.start + at..range.start + at + 1))
+            };
+            problems.extend(faults.into_iter().map(|fault| moved(fault, &place)));
+        }
+        problems
     }
 
     fn written(&mut self, sql: &str, before: &str, text: &Derived) {

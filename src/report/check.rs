@@ -197,7 +197,7 @@ fn summary(check: &Checked) -> String {
             let blamed = logic.blamed.first().unwrap_or(&logic.step);
             parts.push(format!("{blamed}: {} of {} keys differ", logic.difference.off, logic.difference.keys));
         }
-        None => parts.push(counted(check.rows as u64, "row")),
+        None => parts.push(counted(check.rows, "row")),
     }
     if !check.stale.is_empty() {
         parts.push("the job has not run since".to_owned());

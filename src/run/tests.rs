@@ -14,6 +14,7 @@ use crate::backend::{Attempt, BackendError, Built, Remedy, Rows};
 use crate::job::OnError;
 use crate::name::TableName;
 use crate::opaque::Opaque;
+use crate::plan::tested::Tested;
 use crate::plan::{Input, Node, Origin, PlannedStep, PlannedTest, Query, Work};
 use crate::rule::{Bound, Rule, Severity, Test, Threshold};
 use crate::secret::Vault;
@@ -136,7 +137,8 @@ fn test(fails_above: u64) -> PlannedTest {
         error_if: Some(Threshold { bound: Bound::Count(fails_above), inclusive: false }),
         span: SourceFile::new("job.yaml", "x").span(0..1),
     };
-    PlannedTest { name: "unique".to_owned(), inputs: Vec::new(), query: Some(query()), test }
+    let tested = Tested::new(&test, "t");
+    PlannedTest { name: "unique".to_owned(), inputs: Vec::new(), query: Some(query()), tested, test }
 }
 
 struct Ran {

@@ -262,7 +262,7 @@ impl Affinity {
     fn combinations(&self, params: Params<'_>, problems: &mut Vec<Diagnostic>) {
         if self.aggregate == Aggregate::Count {
             let why = "has no meaning for `aggregate: count`, which counts events whatever they weigh";
-            for key in ["value", "events", "half_life"] {
+            for key in ["events", "half_life"] {
                 params.idle(key, true, why, problems);
             }
             if let Some(cap) = params.inside("cap") {

@@ -85,7 +85,7 @@ fn what_partners_leave_is_typed_and_what_does_not_fit_is_kept_aside() {
     let project = project();
     let ran = project.pipe("run s3_to_rds");
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.err.contains("1 of 424 rows were refused"), "{}", ran.err);
+    assert!(ran.err.contains("1 of 424 rows was refused"), "{}", ran.err);
     let rejects = std::fs::read_to_string(project.path(".pipe/rejects/s3_to_rds.rights.jsonl")).expect("rejects");
     assert!(rejects.lines().count() == 1 && rejects.contains("31/12/2027"), "{rejects}");
     let lines = |part: &str| {

@@ -144,8 +144,8 @@ fn rows_can_be_ordered_a_subset_or_within_a_tolerance_and_have_properties() {
         ("{empty: false}", 0, ""),
         ("[]", 1, "unexpected"),
         ("{tests: [{unique: [customer]}, {rows: {min: 2, max: 2}}, {expression: total >= 2}]}", 0, ""),
-        ("{tests: [{unique: [total]}]}", 1, "test `unique(total)`: 1 of 2 rows repeat a key"),
-        ("{tests: [{expression: place < 2}]}", 1, "1 of 2 rows break the condition"),
+        ("{tests: [{unique: [total]}]}", 1, "test `unique(total)`: 1 of 2 rows repeats a key"),
+        ("{tests: [{expression: place < 2}]}", 1, "1 of 2 rows breaks the condition"),
     ] {
         project.write("tests/jobs/shop.yaml", &test(expect));
         let ran = project.pipe("test");

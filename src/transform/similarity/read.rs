@@ -39,7 +39,8 @@ const KEYS: &[Key] = &[
     Key::new("of", Shape::Word(OFS), "What items are compared by; `interactions` where absent.").example("texts"),
     Key::new("item", COLUMN, "The items.").required().example("program_id"),
     Key::new("user", COLUMN, "Of interactions: who.").example("user_id"),
-    Key::new("value", COLUMN, "Of interactions: how much; 1 where absent.").example("affinity"),
+    Key::new("value", COLUMN, "Of interactions: how much; 1 where absent. Rows without one do not count.")
+        .example("affinity"),
     Key::new("vector", COLUMN, "Of vectors: a VECTOR column, or an ARRAY column with `dimensions`.")
         .example("embedding"),
     Key::new(
@@ -178,7 +179,6 @@ impl Similarity {
         let counts = matches!(self.of, Of::Interactions { .. }) && !self.metric.is_by_values();
         let metric = params.word("metric").unwrap_or("cosine");
         let why = format!("has no meaning for `metric: {metric}`, which counts users");
-        params.idle("value", counts, &why, problems);
         params.idle("weighting", counts, &why, problems);
     }
 }
