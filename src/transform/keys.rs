@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, PrimitiveArray};
-use datafusion::arrow::compute::{SortOptions, cast, concat, partition};
+use datafusion::arrow::compute::{CastOptions, SortOptions, cast_with_options, concat, partition};
 use datafusion::arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int64Type};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::hash_map::Entry;
@@ -14,6 +14,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use rayon::prelude::*;
 
 use super::TransformError;
+use crate::dialect::types::SqlType;
 
 /// Integers from 0 up to here are looked up in a table instead of a hash map.
 const DIRECT: usize = 1 << 24;
@@ -339,8 +340,17 @@ fn key_type(data_type: &DataType) -> DataType {
     }
 }
 
+/// A column as another type; what that type has no room for is no id of it.
+fn exactly_cast(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, TransformError> {
+    cast_with_options(column, to, &CastOptions { safe: false, ..CastOptions::default() }).map_err(|_| {
+        let name = |t: &DataType| SqlType::of(t).map_or_else(|| t.to_string(), |t| t.to_string());
+        let (from, to) = (name(column.data_type()), name(to));
+        TransformError::Data(format!("the ids of two inputs are compared as {to}, and one of type {from} does not fit"))
+    })
+}
+
 fn key_column(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, TransformError> {
-    let column = if column.data_type() == to { Arc::clone(column) } else { cast(column, to)? };
+    let column = if column.data_type() == to { Arc::clone(column) } else { exactly_cast(column, to)? };
     if *to != DataType::Float64 {
         return Ok(column);
     }
@@ -427,6 +437,19 @@ mod tests {
         let last = first.slice(2, 1);
         let second = of(vec![Some(2.0), Some(3.0), None, None]);
         assert_eq!(runs(&second, Some(&last)).expect("runs"), [(0..1, false), (1..2, true), (2..4, true)]);
+    }
+
+    #[test]
+    fn ids_that_do_not_fit_the_common_type_are_an_error() {
+        let decimals = |value: i128, scale: i8| {
+            let array = Decimal128Array::from(vec![value]).with_precision_and_scale(38, scale).expect("a NUMBER");
+            Arc::new(array) as ArrayRef
+        };
+        let (wide, fine) = (decimals(10_i128.pow(37), 0), decimals(150, 2));
+        let error = encode_parts(&[(vec![wide], 1), (vec![Arc::clone(&fine)], 1)]).map(|keys| keys.len());
+        assert!(error.unwrap_err().to_string().contains("compared as NUMBER(38,2)"));
+        let keys = encode_parts(&[(vec![decimals(10_i128.pow(35), 0)], 1), (vec![fine], 1)]).expect("keys");
+        assert_eq!((keys.codes, keys.has_null), (vec![1, 0], vec![false, false]));
     }
 
     #[test]
