@@ -66,16 +66,21 @@ impl Mixed<'_> {
                 None => return Ok(Transformed::no(Expr::ScalarFunction(call))),
             },
             Expr::AggregateFunction(mut call) => {
-                let (func, args) = self.aggregate(call.func, call.params.args)?;
+                let (func, args) = self.aggregate(call.func, call.params.args, call.params.distinct)?;
                 (call.func, call.params.args) = (func, args);
+                if call.params.distinct && call.params.filter.is_none() {
+                    call.params.filter = self.there(&call.params.args).map(Box::new);
+                }
                 Expr::AggregateFunction(call)
             }
             Expr::WindowFunction(mut call) => {
                 if let WindowFunctionDefinition::AggregateUDF(func) = call.fun {
-                    let (func, args) = self.aggregate(func, call.params.args)?;
+                    let (func, args) = self.aggregate(func, call.params.args, call.params.distinct)?;
                     call.fun = WindowFunctionDefinition::AggregateUDF(func);
                     call.params.args = args;
                 }
+                let partitions = std::mem::take(&mut call.params.partition_by).into_iter();
+                call.params.partition_by = partitions.map(|key| self.told_by(key)).collect::<Result<_>>()?;
                 let order = std::mem::take(&mut call.params.order_by).into_iter();
                 call.params.order_by = order.map(|key| self.peer_key(key)).collect::<Result<_>>()?;
                 call.params.window_frame = self.framed(call.params.window_frame, &call.params.order_by)?;
@@ -85,10 +90,20 @@ impl Mixed<'_> {
         }))
     }
 
-    /// SUM and AVG read text and VARIANT as FLOAT; the least and greatest VARIANT are found by their keys.
-    fn aggregate(self, func: Arc<AggregateUDF>, mut args: Vec<Expr>) -> Result<(Arc<AggregateUDF>, Vec<Expr>)> {
+    /// SUM and AVG read text and VARIANT as FLOAT; the least and greatest VARIANT are found by their keys, and distinct
+    /// values are counted by theirs.
+    fn aggregate(
+        self,
+        func: Arc<AggregateUDF>,
+        mut args: Vec<Expr>,
+        distinct: bool,
+    ) -> Result<(Arc<AggregateUDF>, Vec<Expr>)> {
         let [only] = args.as_slice() else { return Ok((func, args)) };
         let kind = match func.name() {
+            "count" | "approx_count_distinct" if distinct => {
+                let argument = self.all_told_by(args.swap_remove(0))?;
+                return Ok((func, vec![argument]));
+            }
             "sum" | "avg" | "min" | "max" => self.sql_type(only)?,
             _ => return Ok((func, args)),
         };
@@ -283,12 +298,9 @@ impl Mixed<'_> {
         Ok(if semi_structured { Sort { expr: self.key(key.expr)?, ..key } } else { key })
     }
 
-    /// A sort key of a window, by which rows are peers: one instant is one value, whatever offset it is written with.
+    /// A sort key of a window, by which rows are peers.
     fn peer_key(self, key: Sort) -> Result<Sort> {
-        match self.sql_type(&key.expr) {
-            Ok(SqlType::TimestampTz) => Ok(Sort { expr: self.cast_to(key.expr, SqlType::TimestampLtz)?, ..key }),
-            _ => self.sort_key(key),
-        }
+        Ok(Sort { expr: self.told_by(key.expr)?, ..key })
     }
 
     /// A frame from one end of the rows or the current row to another is the same by rank and by value; by value DataFusion

@@ -13,6 +13,7 @@ use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingF
 use datafusion::optimizer::analyzer::type_coercion::{TypeCoercion, TypeCoercionRewriter};
 use datafusion::optimizer::utils::NamePreserver;
 
+use super::equal;
 use super::mixed::{Mixed, common_type};
 use super::typed::{projection, settled};
 use crate::dialect::session::SessionParameters;
@@ -54,7 +55,8 @@ fn node(plan: LogicalPlan, zone: &str, changed: &mut bool) -> Result<Transformed
                 Ok(expr.rewrite(&mut rest)?.update_data(|expr| name.restore(expr)))
             })
         })?
-        .map_data(|plan| rest.coercion.coerce_plan(plan))?;
+        .map_data(|plan| rest.coercion.coerce_plan(plan))?
+        .map_data(|plan| equal::by_keys(plan, zone))?;
     *changed |= match &plan.data {
         // Their columns are those of their inputs.
         LogicalPlan::Filter(_) | LogicalPlan::Join(_) | LogicalPlan::Sort(_) => false,

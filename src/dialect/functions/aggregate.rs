@@ -35,6 +35,7 @@ mod sketch;
 mod state;
 
 pub(in crate::dialect) use in_order::InOrder;
+pub(super) use numbers::{equal_rows, floats};
 
 /// The functions of this family.
 pub(super) fn functions() -> Vec<Function> {

@@ -32,6 +32,7 @@ static OPERATORS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         exact("", &["negate"], 1..=1, negative_type, negate),
         exact("", &["variant_key"], 1..=1, |_| Ok(DataType::Binary), variant_keys),
         exact("", &["flag"], 1..=1, |_| Ok(DataType::Int64), flags),
+        exact("", &[TIDIED], 1..=1, |_| Ok(DataType::Float64), tidied_floats),
     ];
     functions.into_iter().filter_map(udf).collect()
 });
@@ -61,6 +62,26 @@ pub(in crate::dialect) fn variant_key() -> Arc<ScalarUDF> {
 /// The function that gives 1 for true and 0 for false.
 pub(in crate::dialect) fn flag() -> Arc<ScalarUDF> {
     Arc::clone(&OPERATORS[7])
+}
+
+/// The name of [`tidied`].
+pub(in crate::dialect) const TIDIED: &str = "tidied";
+
+/// The function that gives equal floats as the same float.
+pub(in crate::dialect) fn tidied() -> Arc<ScalarUDF> {
+    Arc::clone(&OPERATORS[8])
+}
+
+fn tidied_floats(call: &Call<'_>) -> Result<ArrayRef> {
+    Ok(tidy_column(call.column(0)?.array()))
+}
+
+/// A column of floats as results have them; any other as it is.
+pub(super) fn tidy_column(array: &ArrayRef) -> ArrayRef {
+    match array.as_primitive_opt::<Float64Type>() {
+        Some(floats) => Arc::new(floats.unary::<_, Float64Type>(tidy)),
+        None => Arc::clone(array),
+    }
 }
 
 fn flags(call: &Call<'_>) -> Result<ArrayRef> {

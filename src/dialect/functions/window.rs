@@ -9,15 +9,15 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, i256};
-use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
 use datafusion::logical_expr::{PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl};
 
+use super::aggregate::{equal_rows, floats};
 use super::{Fidelity, Function, Implementation};
 use crate::dialect::types::SqlType;
 use crate::dialect::variant::array::texts;
-use crate::dialect::variant::convert::{Unreadable, to_boolean, to_float};
+use crate::dialect::variant::convert::{Unreadable, to_boolean};
 
 /// The functions of this family.
 pub(super) fn functions() -> Vec<Function> {
@@ -143,10 +143,7 @@ fn cast(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
 /// The share of each value in the sum of the partition; NULL where that is 0.
 fn ratio_to_report(values: &ArrayRef) -> Result<ArrayRef> {
     let Some(SqlType::Number { scale, .. }) = SqlType::of(values.data_type()) else {
-        let values = match SqlType::of(values.data_type()) {
-            Some(SqlType::Variant) => to_float(&texts(values)?, Unreadable::Error)?,
-            _ => cast(values, &DataType::Float64)?.as_primitive::<Float64Type>().clone(),
-        };
+        let values = floats(values)?;
         let sum: f64 = values.iter().flatten().sum();
         let share = |value: Option<f64>| value.filter(|_| sum != 0.0).map(|value| value / sum);
         return Ok(Arc::new(values.iter().map(share).collect::<Float64Array>()));
@@ -185,8 +182,7 @@ fn rounded(value: i256, by: i256) -> i256 {
 
 /// How often the value has changed so far, from one that is not NULL to another.
 fn change_event(values: &ArrayRef) -> Result<ArrayRef> {
-    let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
-    let rows = converter.convert_columns(std::slice::from_ref(values))?;
+    let rows = equal_rows(std::slice::from_ref(values))?;
     let nulls = values.logical_nulls();
     let (mut last, mut changes) = (None, 0);
     let mut events = Vec::with_capacity(values.len());

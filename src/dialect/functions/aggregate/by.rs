@@ -7,7 +7,7 @@ use datafusion::common::{Result, exec_err, plan_err};
 use indexmap::IndexMap;
 
 use super::frame::{Group, KeyAndValue, Setup, aggregate, converter, put, take};
-use super::numbers::sort_rows;
+use super::numbers::{equal_rows, sort_rows};
 use crate::dialect::functions::Function;
 use crate::dialect::types::{self, SqlType};
 use crate::dialect::variant::array::of_texts;
@@ -121,15 +121,25 @@ impl Group for ExtremeBy {
 
 /// MODE: the value that is there most often, the one that came first where several are.
 #[derive(Debug, Default)]
-struct Mode(IndexMap<Box<[u8]>, u64>);
+struct Mode(IndexMap<Box<[u8]>, (Box<[u8]>, u64)>);
+
+impl Mode {
+    fn add(&mut self, key: &[u8], value: &[u8], count: u64) {
+        match self.0.get_mut(key) {
+            Some((_, known)) => *known += count,
+            None => drop(self.0.insert(key.into(), (value.into(), count))),
+        }
+    }
+}
 
 impl Group for Mode {
     fn update(groups: &mut [Self], _: &Setup, columns: &[ArrayRef], at: &[usize]) -> Result<()> {
+        let keys = equal_rows(&columns[..1])?;
         let values = converter([columns[0].data_type()])?.convert_columns(&columns[..1])?;
         let nulls = columns[0].logical_nulls();
         for (row, group) in at.iter().enumerate() {
             if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
-                *groups[*group].0.entry(values.row(row).data().into()).or_default() += 1;
+                groups[*group].add(keys.row(row).data(), values.row(row).data(), 1);
             }
         }
         Ok(())
@@ -137,31 +147,32 @@ impl Group for Mode {
 
     fn evaluate(groups: &[Self], setup: &Setup) -> Result<ArrayRef> {
         let most = |group: &'_ Self| -> Option<usize> {
-            let most = group.0.values().max()?;
-            group.0.values().position(|count| count == most)
+            let most = group.0.values().map(|(_, count)| count).max()?;
+            group.0.values().position(|(_, count)| count == most)
         };
-        let found = groups.iter().map(|group| group.0.get_index(most(group)?).map(|(value, _)| value.as_ref()));
+        let found = groups.iter().map(|group| group.0.get_index(most(group)?).map(|(_, (value, _))| value.as_ref()));
         decode(found, &setup.types[0])
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        for (value, count) in &self.0 {
+        for (key, (value, count)) in &self.0 {
+            put(out, key);
             put(out, value);
             out.extend_from_slice(&count.to_le_bytes());
         }
     }
 
     fn absorb(&mut self, _: &Setup, mut bytes: &[u8]) -> Result<()> {
-        while let Some(value) = take(&mut bytes) {
+        while let (Some(key), Some(value)) = (take(&mut bytes), take(&mut bytes)) {
             let Some((count, rest)) = bytes.split_first_chunk::<8>() else { break };
             bytes = rest;
-            *self.0.entry(value.into()).or_default() += u64::from_le_bytes(*count);
+            self.add(key, value, u64::from_le_bytes(*count));
         }
         Ok(())
     }
 
     fn size(&self) -> usize {
-        self.0.keys().map(|value| value.len() + 48).sum()
+        self.0.iter().map(|(key, (value, _))| key.len() + value.len() + 64).sum()
     }
 }
 

@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::expressions::Literal;
 use indexmap::IndexSet;
 
+use super::numbers::equal_rows;
 use crate::dialect::functions::{Fidelity, Function, Implementation};
 
 /// Two rows as bytes: what sorts them, and what gives a value back.
@@ -194,7 +195,8 @@ impl<G: Group> AggregateUDFImpl for Aggregate<G> {
         }
         let (least, most) = (*self.arity.start(), *self.arity.end());
         let wanted = if least == most { format!("{least}") } else { format!("{least} to {most}") };
-        plan_err!("`{}` takes {wanted} arguments, not {}", self.shown, types.len())
+        let noun = if wanted == "1" { "argument" } else { "arguments" };
+        plan_err!("`{}` takes {wanted} {noun}, not {}", self.shown, types.len())
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
@@ -420,16 +422,18 @@ impl<G: Group> Accumulator for Sliding<G> {
 /// The distinct rows of a group, given to the aggregate when its value is asked for.
 #[derive(Debug)]
 struct Distinct<G> {
-    /// The arguments of each row, as bytes, without what WITHIN GROUP orders by.
+    /// The arguments of each row, as bytes that are the same where they are equal.
     seen: IndexSet<Box<[u8]>>,
     /// The whole rows, as bytes.
     rows: Vec<Box<[u8]>>,
+    /// Whether what WITHIN GROUP orders by is among the columns of `rows`.
+    with_order: bool,
     group: PhantomData<fn() -> G>,
 }
 
 impl<G> Default for Distinct<G> {
     fn default() -> Self {
-        Self { seen: IndexSet::new(), rows: Vec::new(), group: PhantomData }
+        Self { seen: IndexSet::new(), rows: Vec::new(), with_order: false, group: PhantomData }
     }
 }
 
@@ -464,9 +468,10 @@ pub(super) fn take<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 impl<G: Group> Group for Distinct<G> {
     fn update(groups: &mut [Self], setup: &Setup, columns: &[ArrayRef], at: &[usize]) -> Result<()> {
         let arguments = &columns[..setup.types.len().min(columns.len())];
-        let seen = converter(arguments.iter().map(|column| column.data_type()))?.convert_columns(arguments)?;
+        let seen = equal_rows(arguments)?;
         let rows = converter(columns.iter().map(|column| column.data_type()))?.convert_columns(columns)?;
         for (row, group) in at.iter().enumerate() {
+            groups[*group].with_order = columns.len() > arguments.len();
             groups[*group].insert(seen.row(row).data(), rows.row(row).data());
         }
         Ok(())
@@ -478,8 +483,7 @@ impl<G: Group> Group for Distinct<G> {
         let mut inner: Vec<G> = Vec::with_capacity(groups.len());
         inner.resize_with(groups.len(), G::default);
         for (position, group) in groups.iter().enumerate() {
-            let whole = group.rows.first().zip(group.seen.first()).is_some_and(|(row, seen)| row.len() > seen.len());
-            let converter = if whole { &with_order } else { &without };
+            let converter = if group.with_order { &with_order } else { &without };
             let parser = converter.parser();
             let columns = converter.convert_rows(group.rows.iter().map(|row| parser.parse(row)))?;
             G::update(&mut inner, setup, &columns, &vec![position; group.rows.len()])?;
@@ -488,13 +492,16 @@ impl<G: Group> Group for Distinct<G> {
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.with_order));
         for (seen, row) in self.seen.iter().zip(&self.rows) {
             put(out, seen);
             put(out, row);
         }
     }
 
-    fn absorb(&mut self, _: &Setup, mut bytes: &[u8]) -> Result<()> {
+    fn absorb(&mut self, _: &Setup, bytes: &[u8]) -> Result<()> {
+        let Some((with_order, mut bytes)) = bytes.split_first() else { return Ok(()) };
+        self.with_order |= *with_order != 0;
         while let (Some(seen), Some(row)) = (take(&mut bytes), take(&mut bytes)) {
             self.insert(seen, row);
         }

@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Decimal128Array, Float64Array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BinaryBuilder, Decimal128Array, Float64Array, TimestampNanosecondArray,
+};
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::{CastOptions, SortOptions, cast_with_options};
-use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float64Type};
+use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float64Type, TimestampNanosecondType};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::{Result, plan_err};
 
 use super::frame::Setup;
+use crate::dialect::cast::{number, settled};
+use crate::dialect::format::column::Misfit;
+use crate::dialect::functions::operator::tidy_column;
 use crate::dialect::types::SqlType;
 use crate::dialect::variant::array::texts;
-use crate::dialect::variant::convert::{self, Unreadable};
 use crate::dialect::variant::key;
 
 /// Refuses what no number can be made of.
@@ -30,11 +35,11 @@ fn cast(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
 }
 
 /// A column as floats.
-pub(super) fn floats(array: &ArrayRef) -> Result<Float64Array> {
-    if SqlType::of(array.data_type()).is_some_and(SqlType::is_semi_structured) {
-        return convert::to_float(&texts(array)?, Unreadable::Error);
+pub(in crate::dialect::functions) fn floats(array: &ArrayRef) -> Result<Float64Array> {
+    if array.data_type() == &DataType::Null {
+        return Ok(Float64Array::new_null(array.len()));
     }
-    Ok(cast(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
+    Ok(number::to_float(&settled(array)?, Misfit::Error)?.as_primitive::<Float64Type>().clone())
 }
 
 /// A column of NUMBERs as whole multiples of 10^-scale.
@@ -54,16 +59,30 @@ pub(super) fn scale_of(data_type: &DataType) -> Option<u8> {
     }
 }
 
-/// A column whose bytes, or whose own order, is the order of its values: VARIANTs become their keys.
-pub(super) fn sortable(array: &ArrayRef) -> Result<ArrayRef> {
-    if !SqlType::of(array.data_type()).is_some_and(SqlType::is_semi_structured) {
-        return Ok(Arc::clone(array));
+/// A column whose bytes are the same where its values are equal, and sort as they do: VARIANTs become their keys,
+/// timestamps with offsets their instants.
+fn sortable(array: &ArrayRef) -> Result<ArrayRef> {
+    match SqlType::of(array.data_type()) {
+        Some(SqlType::Float) => Ok(tidy_column(array)),
+        Some(SqlType::TimestampTz) => {
+            let instants = array.as_struct().column(0).as_primitive::<TimestampNanosecondType>();
+            let nulls = NullBuffer::union(array.nulls(), instants.nulls());
+            Ok(Arc::new(TimestampNanosecondArray::new(instants.values().clone(), nulls)))
+        }
+        Some(kind) if kind.is_semi_structured() => {
+            let mut keys = BinaryBuilder::new();
+            for text in &texts(array)? {
+                keys.append_option(text.map(key::key));
+            }
+            Ok(Arc::new(keys.finish()))
+        }
+        _ => Ok(Arc::clone(array)),
     }
-    let mut keys = BinaryBuilder::new();
-    for text in &texts(array)? {
-        keys.append_option(text.map(key::key));
-    }
-    Ok(Arc::new(keys.finish()))
+}
+
+/// Rows of columns as bytes that are the same where the rows are equal.
+pub(in crate::dialect::functions) fn equal_rows(columns: &[ArrayRef]) -> Result<Rows> {
+    sort_rows(columns, &vec![SortOptions::default(); columns.len()])
 }
 
 /// Rows of columns as bytes that sort so.

@@ -9,12 +9,14 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err, plan_err};
 use indexmap::IndexMap;
 
-use super::frame::{Group, Setup, aggregate, approximate, converter, put, take};
+use super::frame::{Group, Setup, aggregate, approximate, put, take};
+use super::numbers::equal_rows;
 use crate::dialect::functions::Function;
 use crate::dialect::functions::scalar::{self, Call, exact};
 use crate::dialect::types::{self, SqlType};
 use crate::dialect::variant::array::of_texts;
 use crate::dialect::variant::convert::to_texts;
+use crate::dialect::variant::key::key;
 
 /// How many bits of a hash choose a register of a sketch: Snowflake's 12, an error of 1.6 %.
 const REGISTER_BITS: u32 = 12;
@@ -51,9 +53,9 @@ fn hash(bytes: &[u8]) -> u64 {
     mixed ^ (mixed >> 33)
 }
 
-/// Calls `row` with each row that has no NULL and its bytes.
+/// Calls `row` with each row that has no NULL and its bytes, which are the same for equal rows.
 fn complete_rows(columns: &[ArrayRef], mut row: impl FnMut(usize, &[u8])) -> Result<()> {
-    let rows = converter(columns.iter().map(|column| column.data_type()))?.convert_columns(columns)?;
+    let rows = equal_rows(columns)?;
     let nulls: Vec<_> = columns.iter().filter_map(|column| column.logical_nulls()).collect();
     for at in 0..rows.num_rows() {
         if nulls.iter().all(|nulls| nulls.is_valid(at)) {
@@ -172,13 +174,19 @@ fn hll_estimate(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// APPROX_TOP_K: how often each value is there.
 #[derive(Debug, Default)]
-struct TopK(IndexMap<Box<str>, u64>);
+struct TopK(IndexMap<Vec<u8>, (Box<str>, u64)>);
+
+impl TopK {
+    fn add(&mut self, text: &str, count: u64) {
+        self.0.entry(key(text)).or_insert_with(|| (text.into(), 0)).1 += count;
+    }
+}
 
 impl Group for TopK {
     fn update(groups: &mut [Self], _: &Setup, columns: &[ArrayRef], at: &[usize]) -> Result<()> {
         let texts = to_texts(&columns[0])?;
         for (row, group) in at.iter().enumerate().filter(|(row, _)| texts.is_valid(*row)) {
-            *groups[*group].0.entry(texts.value(row).into()).or_default() += 1;
+            groups[*group].add(texts.value(row), 1);
         }
         Ok(())
     }
@@ -189,8 +197,8 @@ impl Group for TopK {
             return exec_err!("the second argument of `APPROX_TOP_K` must be a constant from 1");
         };
         let text = |group: &Self| {
-            let mut counts: Vec<_> = group.0.iter().collect();
-            counts.sort_by(|a, b| b.1.cmp(a.1));
+            let mut counts: Vec<_> = group.0.values().collect();
+            counts.sort_by(|a, b| b.1.cmp(&a.1));
             let pairs: Vec<String> =
                 counts.iter().take(wanted as usize).map(|(text, count)| format!("[{text},{count}]")).collect();
             Some(format!("[{}]", pairs.join(",")))
@@ -199,7 +207,7 @@ impl Group for TopK {
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        for (text, count) in &self.0 {
+        for (text, count) in self.0.values() {
             put(out, text.as_bytes());
             out.extend_from_slice(&count.to_le_bytes());
         }
@@ -209,12 +217,12 @@ impl Group for TopK {
         while let Some(text) = take(&mut bytes) {
             let Some((count, rest)) = bytes.split_first_chunk::<8>() else { break };
             bytes = rest;
-            *self.0.entry(String::from_utf8_lossy(text).into()).or_default() += u64::from_le_bytes(*count);
+            self.add(&String::from_utf8_lossy(text), u64::from_le_bytes(*count));
         }
         Ok(())
     }
 
     fn size(&self) -> usize {
-        self.0.keys().map(|text| text.len() + 48).sum()
+        self.0.iter().map(|(key, (text, _))| key.len() + text.len() + 64).sum()
     }
 }
