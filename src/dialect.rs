@@ -84,7 +84,8 @@ mod plan;
 /// A statement written back with resolved names and the pinned clock.
 pub mod emit;
 
-pub use declared::{declared_type, parse_type};
+pub use declared::{declared_type, is_untyped, parse_type};
+pub use lex::ALL_BY_NAME;
 pub use parse::{Statement, parse, table_name};
 
 /// The tables that a statement can read: their schemas only.

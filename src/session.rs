@@ -27,6 +27,8 @@ mod engine;
 
 mod assign;
 
+mod definition;
+
 mod substitute;
 
 mod variables;
@@ -35,9 +37,13 @@ mod ddl;
 
 mod alter;
 
+mod or_alter;
+
 mod insert;
 
 mod change;
+
+mod by_name;
 
 mod merge;
 
@@ -197,7 +203,6 @@ impl Session {
             Command::Use(kind, name) => self.use_object(*kind, name, span),
             Command::Show(show) => self.show(show, span),
             Command::Describe(kind, name) => self.describe(*kind, name, span),
-            Command::Explain(explained) => self.explain(explained, span),
             Command::Truncate { if_exists, name } => self.truncate(*if_exists, name, span),
             Command::Refused(what, why) => Err(refused(span, what, why).into()),
             definition => {

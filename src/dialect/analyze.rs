@@ -5,6 +5,9 @@ use std::sync::Arc;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::optimizer::AnalyzerRule;
 
+/// Values that are equal without being the same.
+mod equal;
+
 /// Conditions that can fail.
 mod guard;
 

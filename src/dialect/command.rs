@@ -114,8 +114,6 @@ pub enum Command {
     Show(Show),
     /// DESCRIBE.
     Describe(ObjectKind, ObjectName),
-    /// EXPLAIN of a query.
-    Explain(Box<sqlparser::ast::Statement>),
     /// BEGIN.
     Begin,
     /// COMMIT.

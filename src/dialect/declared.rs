@@ -12,6 +12,7 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use super::cast::Target;
+use super::lex::UNTYPED;
 use super::structured::Structure;
 use super::types::{MAX_PRECISION, SqlType, VectorElement};
 
@@ -55,6 +56,11 @@ pub fn declared_type(written: &DataType) -> Option<SqlType> {
         DataType::Custom(name, arguments) => custom(name, arguments)?,
         _ => return None,
     })
+}
+
+/// Whether a column of CREATE TABLE has no type of its own.
+pub fn is_untyped(written: &DataType) -> bool {
+    matches!(written, DataType::Custom(name, _) if name.to_string() == UNTYPED)
 }
 
 /// The type that a text such as `NUMBER(10, 2)` names, as in CREATE TABLE; none where Snowflake has no such type.

@@ -62,6 +62,9 @@ mod vector;
 /// Random values.
 mod generation;
 
+/// The way that CONNECT BY took to a row.
+pub(super) mod way;
+
 /// Functions that give rows.
 pub mod table;
 

@@ -11,7 +11,12 @@ use crate::text::{SourceFile, Span};
 /// What the SQL parser reads in another spelling.
 mod respell;
 
-pub(super) use respell::COLLATED;
+/// The same for the columns of CREATE TABLE.
+mod columns;
+
+pub(super) use columns::UNTYPED;
+pub use respell::ALL_BY_NAME;
+pub(super) use respell::{COLLATED, FROM_LAST};
 
 /// The tokens of one statement, spaces and comments included, without the `;`.
 pub(super) type Tokens = Vec<TokenWithSpan>;
@@ -34,6 +39,7 @@ pub(super) fn statements(lines: &Lines) -> Result<Vec<Tokens>, Diagnostic> {
         }
     }
     statements.retain(|tokens| tokens.iter().any(|t| !matches!(t.token, Token::Whitespace(_))));
+    statements.iter_mut().for_each(columns::respell);
     Ok(statements)
 }
 

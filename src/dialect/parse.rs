@@ -11,7 +11,7 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 use super::grammar::Grammar;
 use super::lex::{self, Lines, Tokens};
 use crate::diagnostic::Diagnostic;
-use crate::name::{Name, TableName};
+use crate::name::{Name, TableName, nearest};
 use crate::text::{SourceFile, Span, Spanned};
 
 /// Levels of nested expressions and queries that are read; more is an error, not a full stack.
@@ -22,6 +22,12 @@ pub(super) const DUAL: &str = "DUAL";
 
 /// The greatest depth of an expression; chains of operators are as deep as they are long.
 const CHAIN: usize = 500;
+
+/// Words that statements begin with.
+const FIRST_WORDS: [&str; 14] = [
+    "select", "with", "insert", "update", "delete", "merge", "create", "alter", "drop", "show", "describe", "use",
+    "set", "truncate",
+];
 
 /// Whether an expression of the statement is deeper than [`CHAIN`].
 fn too_deep(ast: &ast::Statement) -> bool {
@@ -149,7 +155,8 @@ pub(super) fn syntax_error(error: &ParserError, parser: &Parser<'_>, lines: &Lin
     };
     let end = word_end(lines.file().text(), start);
     let span = if start >= whole.end { whole.file.span(whole.end..whole.end) } else { lines.file().span(start..end) };
-    Diagnostic::error("sql-syntax", lower_first(message)).at(span)
+    let first = message.contains("an SQL statement").then(|| nearest(span.text(), FIRST_WORDS)).flatten();
+    Diagnostic::error("sql-syntax", lower_first(message)).at(span).did_you_mean(first)
 }
 
 fn location(place: &str) -> Option<sqlparser::tokenizer::Location> {
@@ -217,6 +224,15 @@ impl Statement {
             Token::Word(word) => word.quote_style.is_none() && words.contains(&word.value.as_str()),
             _ => false,
         })
+    }
+
+    /// Whether it begins with these words, in upper case.
+    pub fn starts_with(&self, words: &[&str]) -> bool {
+        self.tokens.len() >= words.len()
+            && self.tokens.iter().zip(words).all(|(token, word)| match &token.token {
+                Token::Word(own) => own.quote_style.is_none() && own.value == *word,
+                _ => false,
+            })
     }
 
     /// Whether such tokens stand in it one after the other.

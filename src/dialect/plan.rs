@@ -77,6 +77,9 @@ mod state;
 /// Subqueries inside expressions.
 mod subquery;
 
+/// Dependent subqueries as joins.
+mod unnest;
+
 /// An error that is already among the diagnostics.
 pub(super) struct Reported;
 
@@ -97,10 +100,18 @@ pub(super) fn bind(
     let context = Context { state, registry, statement, tables };
     statement.stack().with(|| {
         let (bound, correlated) = Binder::new(context, false).whole(query)?;
-        let analysed = state.analyzer().execute_and_check(bound, state.config_options(), |_, _| {});
-        let analysed = analysed.map_err(|error| located(context, query, &error))?;
-        subquery::carried_out(state, &analysed, &correlated)?;
-        Ok(analysed)
+        let again = (!correlated.is_empty()).then(|| bound.clone());
+        let analyse = |plan| state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {});
+        let analysed = analyse(bound).map_err(|error| located(context, query, &error));
+        let first = analysed.and_then(|plan| subquery::carried_out(state, &plan, &correlated).map(|()| plan));
+        match (first, again) {
+            (Err(problems), Some(bound)) => {
+                let plan = unnest::unnested(bound).and_then(analyse).map_err(|_| problems.clone())?;
+                subquery::carried_out(state, &plan, &correlated).map_err(|_| problems)?;
+                Ok(plan)
+            }
+            (first, _) => first,
+        }
     })
 }
 
@@ -341,8 +352,23 @@ fn relation(plan: &LogicalPlan, headers: Vec<Name>, name: Option<TableName>) -> 
     Relation { name, columns: columns.collect() }
 }
 
-/// The function whose arguments DataFusion could not fit to its signature.
+/// What is wrong with the arguments of a function: what the function itself says of them, or that DataFusion could not fit
+/// them to its signature.
 fn misused(text: &str) -> Option<String> {
+    const OWN: &str = "user-defined coercion failed with: ";
+    if let Some(at) = text.find(OWN) {
+        let told = text.get(at + OWN.len()..)?.lines().next()?;
+        let told = told.split(" No function matches").next()?.rsplit("Error during planning: ").next()?;
+        if told.starts_with('`') || told.starts_with("argument") || told.starts_with("the ") {
+            return Some(told.trim_end_matches('.').to_string());
+        }
+    }
+    let name = unfitting(text)?;
+    Some(format!("`{name}` does not take arguments of this number and these types"))
+}
+
+/// The function whose arguments DataFusion could not fit to its signature.
+fn unfitting(text: &str) -> Option<String> {
     let at = text.find("user-defined coercion failed").or_else(|| text.find("oercion from "))?;
     let quoted = |text: &str| text.split('\'').nth(1).map(|name| name.split('(').next().unwrap_or(name).to_lowercase());
     quoted(text.get(..at)?).or_else(|| quoted(text.get(at..)?))
@@ -355,6 +381,7 @@ fn explained(error: &DataFusionError) -> Diagnostic {
     for prefix in [
         "type_coercion\ncaused by\n",
         "snowflake_types\ncaused by\n",
+        "grouping\ncaused by\n",
         "Error during planning: ",
         "Execution error: ",
         "This feature is not implemented: ",
@@ -366,11 +393,8 @@ fn explained(error: &DataFusionError) -> Diagnostic {
         let message = "a subquery that depends on its outer query cannot stand here in this form";
         return Diagnostic::error("unsupported-sql", message).hint("give it an aggregate such as MAX, or write a join");
     }
-    if let Some(name) = misused(text) {
-        return Diagnostic::error(
-            "sql-type",
-            format!("`{name}` does not take arguments of this number and these types"),
-        );
+    if let Some(message) = misused(text) {
+        return Diagnostic::error("sql-type", message);
     }
     let first = text.lines().next().unwrap_or_default();
     let mut chars = first.chars();

@@ -86,14 +86,14 @@ impl Session {
         Rows::done()
     }
 
-    async fn with_column(
+    pub(super) async fn with_column(
         &self,
         table: Table,
         if_not_exists: bool,
         written: &sqlparser::ast::ColumnDef,
         span: &Span,
     ) -> Result<Table, Failure> {
-        let (mut columns, keys) = self.declared_columns(std::slice::from_ref(written), span)?;
+        let (mut columns, keys) = self.declared_columns(std::slice::from_ref(written), &[], span)?;
         let Some(column) = columns.pop() else { return Ok(table) };
         if table.column(&column.name).is_some() {
             if if_not_exists {
@@ -142,7 +142,7 @@ impl Session {
         Ok(datafusion::arrow::compute::take(&value, &zeros, None)?)
     }
 
-    async fn without_columns(
+    pub(super) async fn without_columns(
         &self,
         table: Table,
         if_exists: bool,
@@ -171,7 +171,7 @@ impl Session {
         Ok(table)
     }
 
-    async fn with_changed_column(
+    pub(super) async fn with_changed_column(
         &self,
         mut table: Table,
         name: &str,

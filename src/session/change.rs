@@ -203,7 +203,16 @@ pub(super) fn query(items: Vec<ast::Expr>, from: Vec<TableWithJoins>, selection:
     let alias = |index: usize| ast::Ident::with_quote('"', format!("I{index}"));
     let projection = items.into_iter().enumerate();
     let projection = projection.map(|(at, expr)| ast::SelectItem::ExprWithAlias { expr, alias: alias(at) }).collect();
-    let select = ast::Select { projection, from, selection, ..empty_select() };
+    selected(ast::Select { projection, from, selection, ..empty_select() })
+}
+
+/// `SELECT * FROM relation`.
+pub(super) fn every_column(relation: TableFactor) -> ast::Statement {
+    let projection = vec![ast::SelectItem::Wildcard(ast::WildcardAdditionalOptions::default())];
+    selected(ast::Select { projection, from: vec![TableWithJoins { relation, joins: Vec::new() }], ..empty_select() })
+}
+
+fn selected(select: ast::Select) -> ast::Statement {
     ast::Statement::Query(Box::new(ast::Query {
         with: None,
         body: Box::new(ast::SetExpr::Select(Box::new(select))),

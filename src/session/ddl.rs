@@ -15,7 +15,7 @@ use super::{Rows, Session};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::command::{Command, ObjectKind};
 use crate::dialect::session::SessionParameters;
-use crate::dialect::{Dialect, Statement, table_name};
+use crate::dialect::{Dialect, Statement, is_untyped, table_name};
 use crate::name::{Name, TableName};
 use crate::text::Span;
 
@@ -81,6 +81,9 @@ impl Session {
         let span = statement.span();
         refuse_table_options(create, span)?;
         let place = self.place_in_schema(&create.name, span)?;
+        if statement.starts_with(&["CREATE", "OR", "ALTER"]) && self.catalog.relation(&place).is_some() {
+            return self.create_or_alter(create, span).await;
+        }
         let temporary = create.temporary || create.volatile;
         let hides = temporary && !self.catalog.relation(&place).is_some_and(Relation::is_temporary);
         if !hides && !self.may_create(&place, (create.or_replace, create.if_not_exists), span)? {
@@ -92,8 +95,8 @@ impl Session {
             (_, true) => Life::Transient,
             _ => Life::Permanent,
         };
-        if let Some(CommentDef::WithEq(comment) | CommentDef::WithoutEq(comment)) = &create.comment {
-            table.comment = Some(comment.clone());
+        if let Some(comment) = comment_of(create) {
+            table.comment = Some(comment);
         }
         self.no_identity_in_files(&table, span)?;
         self.make_schema(&place);
@@ -117,7 +120,10 @@ impl Session {
             let (_, table) = self.target(name, span)?;
             return Ok(self.copied(&table, true));
         }
-        let (columns, mut keys) = self.declared_columns(&create.columns, span)?;
+        let query = create.query.as_ref().map(|query| statement.with_ast(ast::Statement::Query(query.clone())));
+        let plan = query.map(|query| self.bind_with(&query, &[])).transpose()?;
+        let results = plan.as_ref().map(Dialect::columns).unwrap_or_default();
+        let (columns, mut keys) = self.declared_columns(&create.columns, &results, span)?;
         let mut table = Table::new(columns);
         for constraint in &create.constraints {
             keys.extend(super::alter::key_of(constraint));
@@ -125,16 +131,15 @@ impl Session {
         for key in keys {
             super::alter::add_key(&mut table, key, span)?;
         }
-        let Some(query) = &create.query else {
+        let Some(plan) = plan else {
             if table.columns.is_empty() {
                 let message = "a table has at least one column";
                 return Err(Diagnostic::error("no-columns", message).at(span.clone()).into());
             }
             return Ok(table);
         };
-        let plan = self.bind_with(&statement.with_ast(ast::Statement::Query(query.clone())), &[])?;
         if table.columns.is_empty() {
-            table.columns = Dialect::columns(&plan).iter().map(TableColumn::of_result).collect();
+            table.columns = results.iter().map(TableColumn::of_result).collect();
             unique_names(&table.columns, span)?;
         }
         self.fill(span, plan, &mut table).await?;
@@ -157,17 +162,24 @@ impl Session {
         copy
     }
 
-    /// The columns that CREATE TABLE or ADD COLUMN declares, with the keys that they declare themselves.
+    /// The columns that CREATE TABLE or ADD COLUMN declares, with the keys that they declare themselves. In CREATE TABLE … AS
+    /// one without a type has that of the query's column.
     pub(super) fn declared_columns(
         &self,
         written: &[ast::ColumnDef],
+        results: &[crate::dialect::Column],
         span: &Span,
     ) -> Result<(Vec<TableColumn>, Vec<super::catalog::Key>), Failure> {
         let mut columns = Vec::new();
         let mut keys = Vec::new();
         let mut problems = Vec::new();
-        for written in written {
-            match self.declared_column(written, &mut keys, span) {
+        if !results.is_empty() && !written.is_empty() && written.len() != results.len() {
+            let (named, given) = (written.len(), results.len());
+            let message = format!("the table names {named} columns and its query gives {given}");
+            return Err(Diagnostic::error("column-count", message).at(span.clone()).into());
+        }
+        for (at, written) in written.iter().enumerate() {
+            match self.declared_column(written, results.get(at), &mut keys, span) {
                 Ok(column) => columns.push(column),
                 Err(problem) => problems.push(problem),
             }
@@ -182,11 +194,20 @@ impl Session {
     fn declared_column(
         &self,
         written: &ast::ColumnDef,
+        result: Option<&crate::dialect::Column>,
         keys: &mut Vec<super::catalog::Key>,
         span: &Span,
     ) -> Result<TableColumn, Diagnostic> {
         let name = Name::quoted(written.name.value.clone());
-        let Some(mut column) = TableColumn::declared(name.clone(), &written.data_type) else {
+        let column = match (is_untyped(&written.data_type), result) {
+            (true, Some(result)) => Some(TableColumn { name: name.clone(), ..TableColumn::of_result(result) }),
+            (true, None) => {
+                let message = format!("column `{}` has no type", name.lower());
+                return Err(Diagnostic::error("unknown-type", message).at(span.clone()));
+            }
+            (false, _) => TableColumn::declared(name.clone(), &written.data_type),
+        };
+        let Some(mut column) = column else {
             let message = format!("unknown type `{}` of column `{}`", written.data_type, name.lower());
             return Err(Diagnostic::error("unknown-type", message).at(span.clone()));
         };
@@ -218,7 +239,8 @@ impl Session {
             return Err(refused(span, "CREATE MATERIALIZED VIEW", "only plain views are kept here").into());
         }
         let place = self.place_in_schema(&create.name, span)?;
-        if !self.may_create(&place, (create.or_replace, create.if_not_exists), span)? {
+        let or_replace = create.or_replace || statement.starts_with(&["CREATE", "OR", "ALTER"]);
+        if !self.may_create(&place, (or_replace, create.if_not_exists), span)? {
             return Rows::status(format!("{} already exists, statement succeeded.", place.name));
         }
         let query = statement.with_ast(ast::Statement::Query(create.query.clone()));
@@ -579,6 +601,20 @@ fn unique_names(columns: &[TableColumn], span: &Span) -> Result<(), Failure> {
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Failure::Wrong(problems)) }
+}
+
+/// The comment of a CREATE TABLE, wherever the parser keeps it.
+pub(super) fn comment_of(create: &CreateTable) -> Option<String> {
+    let option = match &create.table_options {
+        ast::CreateTableOptions::Plain(options) => options.iter().find_map(|option| match option {
+            ast::SqlOption::Comment(comment) => Some(comment),
+            _ => None,
+        }),
+        _ => None,
+    };
+    match create.comment.as_ref().or(option)? {
+        CommentDef::WithEq(comment) | CommentDef::WithoutEq(comment) => Some(comment.clone()),
+    }
 }
 
 fn refuse_table_options(create: &CreateTable, span: &Span) -> Result<(), Failure> {

@@ -9,13 +9,11 @@ use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{collect, execute_stream};
 use futures::StreamExt;
-use sqlparser::ast;
 
-use super::outcome::{Cell, Failure, refused};
+use super::outcome::Failure;
 use super::tables::Extra;
 use super::{Rows, Session};
 use crate::diagnostic::Diagnostic;
-use crate::dialect::types::SqlType;
 use crate::dialect::{Dialect, Statement, parse};
 use crate::text::{SourceFile, Span};
 
@@ -83,17 +81,5 @@ impl Session {
             Failure::Wrong(diagnostics) => relocate(diagnostics),
             failed => failed,
         })
-    }
-
-    /// EXPLAIN of a query: the embedded engine's plan as text, one line a row.
-    pub(super) fn explain(&mut self, explained: &ast::Statement, span: &Span) -> Result<Rows, Failure> {
-        if !matches!(explained, ast::Statement::Query(_)) {
-            return Err(refused(span, "EXPLAIN", "only queries are explained").into());
-        }
-        let plan = self.bind_generated(&explained.to_string(), span, &[])?;
-        let plan = self.dialect.state().optimize(&plan)?;
-        let lines = plan.display_indent().to_string();
-        let rows = lines.lines().map(|line| vec![Cell::from(line)]).collect();
-        Rows::table(&[("content", SqlType::TEXT)], rows)
     }
 }

@@ -31,6 +31,7 @@ impl Session {
     pub(super) async fn merge(&mut self, statement: &Statement, merge: &Merge) -> Result<Rows, Failure> {
         let span = statement.span();
         let target = self.changed(&merge.table, span).await?;
+        let merge = &self.by_name(statement, merge, &target.table)?;
         let mut actions = Vec::new();
         for clause in &merge.clauses {
             actions.push(self.action(clause, &target.table, span)?);

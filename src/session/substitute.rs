@@ -1,11 +1,11 @@
-//! What a statement says about the session before it can be bound: `$variables`, IDENTIFIER(…), `sequence.NEXTVAL` and
-//! TABLE(RESULT_SCAN(…)) are replaced by what they stand for.
+//! What a statement says about the session before it can be bound: `$variables`, IDENTIFIER(…), `sequence.NEXTVAL`,
+//! TABLE(GETNEXTVAL(…)), GET_DDL(…) and TABLE(RESULT_SCAN(…)) are replaced by what they stand for.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart,
-    TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    Spanned as _, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
 use super::Session;
@@ -22,7 +22,7 @@ impl Session {
     /// The statement without what only the session knows.
     pub(super) fn substituted(&self, statement: &Statement) -> Result<Statement, Vec<Diagnostic>> {
         let text = statement.text().to_uppercase();
-        if !["$", "NEXTVAL", "IDENTIFIER", "RESULT_SCAN"].iter().any(|word| text.contains(word)) {
+        if !["$", "NEXTVAL", "IDENTIFIER", "RESULT_SCAN", "GET_DDL"].iter().any(|word| text.contains(word)) {
             return Ok(statement.clone());
         }
         let mut ast = statement.ast().clone();
@@ -90,9 +90,33 @@ impl Substitution<'_> {
         if last.quote_style.is_some() || !last.value.eq_ignore_ascii_case("NEXTVAL") {
             return None;
         }
+        self.next_value_of(name)
+    }
+
+    /// The call that takes the next number of the sequence of this name.
+    fn next_value_of(&self, name: &[Ident]) -> Option<Expr> {
         let name = table_name(&ObjectName::from(name.to_vec()))?;
         let sequence = self.session.catalog.sequence(&self.session.catalog.place(&name))?;
         Some(next_value_of(self.session.sequences.number(sequence)))
+    }
+
+    /// The argument of TABLE(GETNEXTVAL(sequence)): a name, or a text that is one.
+    fn sequence_argument(&mut self, function: &mut Function) {
+        let FunctionArguments::List(list) = &mut function.args else { return };
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_mut_slice() else { return };
+        let parts = match &*argument {
+            Expr::Identifier(name) => vec![name.clone()],
+            Expr::CompoundIdentifier(parts) => parts.clone(),
+            _ => return,
+        };
+        match self.next_value_of(&parts) {
+            Some(call) => *argument = call,
+            None => {
+                let name = parts.iter().map(|part| part.value.to_lowercase()).collect::<Vec<_>>().join(".");
+                let span = Span::clone(self.statement.span());
+                self.problems.push(super::outcome::unknown(&span, "sequence", &name));
+            }
+        }
     }
 }
 
@@ -150,6 +174,11 @@ impl VisitorMut for Substitution<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::TableFunction { expr: Expr::Function(function), .. } = factor
+            && is_called(function, "GETNEXTVAL")
+        {
+            self.sequence_argument(function);
+        }
         if let TableFactor::TableFunction { expr: Expr::Function(function), alias } = factor
             && is_called(function, "RESULT_SCAN")
         {
@@ -174,6 +203,16 @@ impl VisitorMut for Substitution<'_> {
         let replaced = match expr {
             Expr::Value(value) => self.variable(value),
             Expr::CompoundIdentifier(parts) => self.next_value(parts),
+            Expr::Function(function) if is_called(function, "GET_DDL") => {
+                let span = self.statement.place(function.name.span());
+                match self.session.definition(arguments_of(function), &span) {
+                    Ok(text) => Some(Expr::value(Value::SingleQuotedString(text))),
+                    Err(problem) => {
+                        self.problems.push(problem);
+                        None
+                    }
+                }
+            }
             Expr::Function(function) if is_called(function, "IDENTIFIER") => {
                 let arguments = arguments_of(function).to_vec();
                 self.named(&arguments).map(|mut parts| match parts.len() {

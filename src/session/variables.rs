@@ -56,21 +56,40 @@ const WITHOUT_EFFECT: [&str; 14] = [
 const FIXED: [(&str, &str); 3] =
     [("AUTOCOMMIT", "TRUE"), ("QUOTED_IDENTIFIERS_IGNORE_CASE", "FALSE"), ("ERROR_ON_NONDETERMINISTIC_MERGE", "TRUE")];
 
+/// A variable's name as the session keeps it.
+fn variable_name(written: &ast::ObjectName) -> String {
+    written.to_string().trim_matches('"').to_uppercase()
+}
+
 impl Session {
     pub(super) async fn set(&mut self, statement: &Statement, set: &Set) -> Result<Rows, Failure> {
         let span = statement.span();
+        if let Set::ParenthesizedAssignments { variables, values } = set
+            && let ([_, _, ..], [Expr::Subquery(query)]) = (variables.as_slice(), values.as_slice())
+        {
+            let values = self.row(ast::Statement::Query(query.clone()), statement).await?;
+            if values.len() != variables.len() {
+                let message = format!("{} variables are set to {} values", variables.len(), values.len());
+                return Err(Diagnostic::error("column-count", message).at(span.clone()).into());
+            }
+            self.variables.extend(variables.iter().map(variable_name).zip(values));
+            return Rows::done();
+        }
         let pairs: Vec<(String, &Expr)> = match set {
             Set::SingleAssignment { variable, values, .. } if values.len() == 1 => {
-                vec![(variable.to_string(), &values[0])]
+                vec![(variable_name(variable), &values[0])]
             }
             Set::ParenthesizedAssignments { variables, values } if variables.len() == values.len() => {
-                variables.iter().map(ToString::to_string).zip(values).collect()
+                variables.iter().map(variable_name).zip(values).collect()
+            }
+            Set::ParenthesizedAssignments { variables, values } => {
+                let message = format!("{} variables are set to {} values", variables.len(), values.len());
+                return Err(Diagnostic::error("column-count", message).at(span.clone()).into());
             }
             _ => return Err(refused(span, "SET of this form", "").into()),
         };
         let mut values = Vec::new();
         for (name, expr) in pairs {
-            let name = name.trim_matches('"').to_uppercase();
             values.push((name, self.evaluated(expr, statement).await?));
         }
         self.variables.extend(values);
@@ -79,19 +98,25 @@ impl Session {
 
     /// The value of an expression, as a literal.
     async fn evaluated(&self, expr: &Expr, statement: &Statement) -> Result<Expr, Failure> {
-        let query = super::change::query(vec![expr.clone()], Vec::new(), None);
+        let mut row = self.row(super::change::query(vec![expr.clone()], Vec::new(), None), statement).await?;
+        Ok(row.pop().unwrap_or_else(|| Expr::value(Value::Null)))
+    }
+
+    /// The values of the first row of a query, as literals; NULLs where it gives none.
+    async fn row(&self, query: ast::Statement, statement: &Statement) -> Result<Vec<Expr>, Failure> {
         let plan = self.bind_with(&statement.with_ast(query), &[])?;
-        let sql_type = Dialect::columns(&plan).first().map_or(SqlType::Null, |column| column.sql_type);
         let batches = self.execute(&plan).await?;
-        let Some(array) = batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| batch.column(0).slice(0, 1))
-        else {
-            return Ok(Expr::value(Value::Null));
-        };
-        if array.is_null(0) || sql_type == SqlType::Null {
-            return Ok(Expr::value(Value::Null));
+        let first = batches.iter().find(|batch| batch.num_rows() > 0);
+        let mut row = Vec::new();
+        for (at, column) in Dialect::columns(&plan).iter().enumerate() {
+            let array = first.map(|batch| batch.column(at).slice(0, 1));
+            let known = array.filter(|array| !array.is_null(0) && column.sql_type != SqlType::Null);
+            row.push(match known {
+                Some(array) => literal(text_column(&array, &self.parameters)?.value(0).to_string(), column.sql_type),
+                None => Expr::value(Value::Null),
+            });
         }
-        let text = text_column(&array, &self.parameters)?.value(0).to_string();
-        Ok(literal(text, sql_type))
+        Ok(row)
     }
 
     pub(super) fn unset(&mut self, names: &[ast::Ident]) -> Result<Rows, Failure> {

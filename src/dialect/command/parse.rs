@@ -23,7 +23,10 @@ pub(super) fn command(parser: &mut Parser<'_>) -> Parsed<Option<Command>> {
         "USE" => use_object(parser)?,
         "SHOW" => show(parser)?,
         "DESC" | "DESCRIBE" => describe(parser)?,
-        "EXPLAIN" => return explain(parser),
+        "EXPLAIN" => {
+            skip(parser);
+            Command::Refused(first, "plans are Snowflake's own; `pipe plan` shows what a run does")
+        }
         "BEGIN" => return begin(parser),
         "START" => transaction(parser, Command::Begin, &["START", "TRANSACTION"]),
         "COMMIT" => transaction(parser, Command::Commit, &["COMMIT", "WORK"]),
@@ -371,23 +374,6 @@ fn describe(parser: &mut Parser<'_>) -> Parsed<Command> {
         expect(parser, "COLUMNS")?;
     }
     Ok(Command::Describe(kind.unwrap_or(ObjectKind::Table), name))
-}
-
-fn explain(parser: &mut Parser<'_>) -> Parsed<Option<Command>> {
-    advance(parser, 1);
-    if words(parser, &["USING"]) {
-        let format = word_at(parser, 0).unwrap_or_default();
-        parser.next_token();
-        if matches!(format.as_str(), "JSON" | "TABULAR") {
-            skip(parser);
-            let name = format!("EXPLAIN USING {format}");
-            return Ok(Some(Command::Refused(name, "plans are shown as text only")));
-        }
-        if format != "TEXT" {
-            return parser.expected_ref("TEXT", parser.peek_token_ref());
-        }
-    }
-    Ok(Some(Command::Explain(Box::new(parser.parse_statement()?))))
 }
 
 fn begin(parser: &mut Parser<'_>) -> Parsed<Option<Command>> {

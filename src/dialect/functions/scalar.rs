@@ -183,7 +183,8 @@ impl ScalarUDFImpl for Scalar {
             (least, usize::MAX) => format!("at least {least}"),
             (least, most) => format!("{least} to {most}"),
         };
-        plan_err!("`{}` takes {wanted} arguments, not {}", self.shown, types.len())
+        let noun = if wanted == "1" { "argument" } else { "arguments" };
+        plan_err!("`{}` takes {wanted} {noun}, not {}", self.shown, types.len())
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {

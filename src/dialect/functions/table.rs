@@ -120,11 +120,13 @@ impl Call {
                         "`GENERATOR` needs `ROWCOUNT`: a number of rows that a time limit sets is refused"
                     );
                 };
-                let rows = rows.cast_to(&DataType::Int64)?;
-                let ScalarValue::Int64(Some(rows)) = rows else {
-                    return plan_err!("`ROWCOUNT` of `GENERATOR` must be a number");
+                let whole = match rows {
+                    ScalarValue::Int64(Some(rows)) => u64::try_from(rows).ok(),
+                    _ => None,
                 };
-                let rows = u64::try_from(rows).unwrap_or(0);
+                let Some(rows) = whole else {
+                    return plan_err!("`ROWCOUNT` of `GENERATOR` must be a constant whole number, 0 or more");
+                };
                 Ok(Self { function: TableFunction::Generator { rows }, arguments: Vec::new() })
             }
             _ => plan_err!("`{name}` is not a table function"),

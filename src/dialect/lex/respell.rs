@@ -1,5 +1,6 @@
 //! What Snowflake writes in a way that the SQL parser does not read, spelled as it does, token by token: the parts of structured
-//! types, `{*}`, `COLLATE '…'` behind an operand, and NTH_VALUE's FROM FIRST. Places stay those of the author's text.
+//! types, `{*}`, `COLLATE '…'` behind an operand, NTH_VALUE's FROM FIRST and FROM LAST, TIMESTAMP WITH LOCAL TIME ZONE, and the
+//! ALL BY NAME of MERGE. Places stay those of the author's text.
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
@@ -9,6 +10,15 @@ use crate::dialect::structured::Structure;
 /// The type that a cast names in the place of COLLATE.
 pub(in crate::dialect) const COLLATED: &str = "$COLLATED";
 
+/// The function that NTH_VALUE … FROM LAST calls.
+pub(in crate::dialect) const FROM_LAST: &str = "$NTH_VALUE_FROM_LAST";
+
+/// The column, and its value, that ALL BY NAME of a MERGE names.
+pub const ALL_BY_NAME: &str = "$ALL_BY_NAME";
+
+/// Words that begin what is spelled anew.
+const SPECIAL: [&str; 8] = ["ARRAY", "MAP", "OBJECT", "FIRST", "LAST", "COLLATE", "TIMESTAMP", "NAME"];
+
 /// Words behind which a name follows and not a type.
 const BEFORE_NAMES: [&str; 9] = ["TABLE", "VIEW", "INTO", "EXISTS", "FROM", "JOIN", "WITH", "UPDATE", "USING"];
 
@@ -16,9 +26,7 @@ const BEFORE_NAMES: [&str; 9] = ["TABLE", "VIEW", "INTO", "EXISTS", "FROM", "JOI
 pub(super) fn respelled(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let special = |token: &TokenWithSpan| match &token.token {
         Token::LBrace => true,
-        Token::Word(word) => {
-            word.quote_style.is_none() && is_one_of(word, &["ARRAY", "MAP", "OBJECT", "FIRST", "COLLATE"])
-        }
+        Token::Word(word) => word.quote_style.is_none() && is_one_of(word, &SPECIAL),
         _ => false,
     };
     if tokens.iter().any(special) {
@@ -76,15 +84,113 @@ impl Respelling {
         if is_one_of(word, &["COLLATE"]) && self.collation(token.span) {
             return;
         }
-        if is_one_of(word, &["FROM"]) && self.follows(&Token::RParen) {
-            let first = self.solid(self.at).filter(|at| self.word_at(*at, &["FIRST"]));
-            let over = first.and_then(|first| self.solid(first + 1));
-            if over.is_some_and(|at| self.word_at(at, &["OVER", "IGNORE", "RESPECT"])) {
-                self.at = first.map_or(self.at, |first| first + 1);
-                return;
-            }
+        if is_one_of(word, &["FROM"]) && self.follows(&Token::RParen) && self.from_an_end() {
+            return;
+        }
+        if is_one_of(word, &["TIMESTAMP"]) && self.zoned(token.span) {
+            return;
+        }
+        if is_one_of(word, &["ALL"]) && self.by_name(token.span) {
+            return;
         }
         self.out.push(token.clone());
+    }
+
+    /// The place after these words, where they are what comes next from a place on, space aside.
+    fn after(&self, from: usize, words: &[&str]) -> Option<usize> {
+        let mut next = from;
+        for word in words {
+            next = self.solid(next).filter(|at| self.word_at(*at, &[word]))? + 1;
+        }
+        Some(next)
+    }
+
+    fn put_word(&mut self, value: &str, span: Span) {
+        self.put(Token::Word(Word { value: value.to_string(), quote_style: None, keyword: Keyword::NoKeyword }), span);
+    }
+
+    /// FROM FIRST of NTH_VALUE goes, FROM LAST makes it another function; whether it was one of them.
+    fn from_an_end(&mut self) -> bool {
+        let (first, last) = (self.after(self.at, &["FIRST"]), self.after(self.at, &["LAST"]));
+        let end = first
+            .or(last)
+            .filter(|end| self.solid(*end).is_some_and(|at| self.word_at(at, &["OVER", "IGNORE", "RESPECT"])));
+        let Some(end) = end else { return false };
+        if first.is_none() {
+            let Some(name) = self.called() else { return false };
+            if let Token::Word(word) = &mut self.out[name].token {
+                word.value = FROM_LAST.to_string();
+            }
+        }
+        self.at = end;
+        true
+    }
+
+    /// Where the NTH_VALUE stands whose call was put last.
+    fn called(&self) -> Option<usize> {
+        let mut depth = 0_u32;
+        for (at, token) in self.out.iter().enumerate().rev() {
+            match &token.token {
+                Token::RParen => depth += 1,
+                Token::LParen if depth == 1 => {
+                    let mut before = self.out[..at].iter().enumerate().rev();
+                    let (at, name) = before.find(|(_, token)| !matches!(token.token, Token::Whitespace(_)))?;
+                    return match &name.token {
+                        Token::Word(word) if is_one_of(word, &["NTH_VALUE"]) => Some(at),
+                        _ => None,
+                    };
+                }
+                Token::LParen => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// `TIMESTAMP(3) WITH LOCAL TIME ZONE` as TIMESTAMP_LTZ(3), and its siblings; whether it was one of them.
+    fn zoned(&mut self, span: Span) -> bool {
+        const ZONES: [(&[&str], &str); 3] = [
+            (&["WITH", "LOCAL", "TIME", "ZONE"], "TIMESTAMP_LTZ"),
+            (&["WITHOUT", "TIME", "ZONE"], "TIMESTAMP_NTZ"),
+            (&["WITH", "TIME", "ZONE"], "TIMESTAMP_TZ"),
+        ];
+        let open = self.solid(self.at).filter(|at| self.tokens[*at].token == Token::LParen);
+        let digits = open.and_then(|open| Some((open, self.matching(open)? + 1)));
+        let from = digits.map_or(self.at, |(_, end)| end);
+        let zoned = ZONES.iter().find_map(|(words, name)| Some((self.after(from, words)?, *name)));
+        let Some((end, name)) = zoned else { return false };
+        self.put_word(name, span);
+        if let Some((open, close)) = digits {
+            self.out.extend_from_slice(&self.tokens[open..close]);
+        }
+        self.at = end;
+        true
+    }
+
+    /// `UPDATE ALL BY NAME` and `INSERT ALL BY NAME` as the column of all columns; whether it was one of them.
+    fn by_name(&mut self, span: Span) -> bool {
+        let Some(end) = self.after(self.at, &["BY", "NAME"]) else { return false };
+        let before = self.out.iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_)));
+        let of = |name| matches!(before.map(|t| &t.token), Some(Token::Word(word)) if is_one_of(word, &[name]));
+        let keyword = |value: &str, keyword| Token::Word(Word { value: value.to_string(), quote_style: None, keyword });
+        if of("UPDATE") {
+            self.put(keyword("SET", Keyword::SET), span);
+            self.put_word(ALL_BY_NAME, span);
+            self.put(Token::Eq, span);
+            self.put_word(ALL_BY_NAME, span);
+        } else if of("INSERT") {
+            self.put(Token::LParen, span);
+            self.put_word(ALL_BY_NAME, span);
+            self.put(Token::RParen, span);
+            self.put(keyword("VALUES", Keyword::VALUES), span);
+            self.put(Token::LParen, span);
+            self.put_word(ALL_BY_NAME, span);
+            self.put(Token::RParen, span);
+        } else {
+            return false;
+        }
+        self.at = end;
+        true
     }
 
     /// Whether what was put last, space aside, is this token.

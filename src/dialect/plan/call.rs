@@ -21,6 +21,7 @@ use crate::diagnostic::Diagnostic;
 use crate::dialect::cast::Target;
 use crate::dialect::declared;
 use crate::dialect::functions::{Fidelity, Implementation, seeded};
+use crate::dialect::lex::FROM_LAST;
 use crate::dialect::types::{MAX_PRECISION, SqlType};
 use crate::name::nearest;
 use crate::text::Span;
@@ -93,6 +94,8 @@ impl<'a> Binder<'a> {
             [part] => part.as_ident().map(|ident| ident.value.to_lowercase()).unwrap_or_default(),
             _ => name.to_string().to_lowercase(),
         };
+        let from_last = name == FROM_LAST.to_lowercase();
+        let name = if from_last { "nth_value".to_string() } else { name };
         if let FunctionArguments::Subquery(query) = args {
             let argument = self.scalar_subquery(query, scope)?;
             return self.function(&name, vec![argument], written, scope);
@@ -123,7 +126,7 @@ impl<'a> Binder<'a> {
                 }
                 let args = self.arguments(&name, arguments, scope, &span)?;
                 if !KEEPING_TEXT.contains(&name.as_str()) {
-                    self.told_apart(&args, &scope.schema, &span)?;
+                    self.told_apart(&format!("`{name}`"), &args, &scope.schema, &span)?;
                 }
                 self.checked(Expr::ScalarFunction(ScalarFunction::new_udf(udf, args)), scope, written)
             }
@@ -131,7 +134,7 @@ impl<'a> Binder<'a> {
                 let mut inside = scope.clone();
                 inside.outputs = None;
                 let (args, distinct) = self.aggregate_arguments(&name, arguments, clauses.distinct, &inside, &span)?;
-                self.told_apart(&args, &scope.schema, &span)?;
+                self.told_apart(&format!("`{name}`"), &args, &scope.schema, &span)?;
                 let sorts = self.sort_keys(clauses.order_by, &inside)?;
                 match over {
                     Some(over) => {
@@ -152,8 +155,9 @@ impl<'a> Binder<'a> {
                 let mut inside = scope.clone();
                 inside.outputs = None;
                 let args = self.arguments(&name, arguments, &inside, &span)?;
+                let args = self.window_arguments(&name, args, from_last, &inside, &span)?;
                 let over = self.over(over, &name, &inside, &span)?;
-                Ok(self.window(udf, args, clauses.nulls, over))
+                self.window(udf, args, clauses.nulls, over, span)
             }
         }
     }
@@ -210,6 +214,7 @@ impl<'a> Binder<'a> {
             "collate" => Some(self.collate_call(args, scope, span)),
             "collation" => Some(self.collation_call(args, scope, span)),
             "system$typeof" => Some(self.type_of(args, scope, span)),
+            "get_ddl" => Some(Err(self.refuse("GET_DDL outside of a session", span.clone()))),
             "identifier" => Some(self.identifier(args, scope, span)),
             "sys_connect_by_path" => Some(self.connect_by_path(args, scope, span)),
             _ => None,
@@ -336,6 +341,11 @@ impl<'a> Binder<'a> {
         if let Some(built_in) = self.built_in(name, over) {
             return Ok(built_in);
         }
+        if crate::dialect::functions::table::Call::is_table_function(name) {
+            let message = format!("`{name}` gives rows: it stands in FROM");
+            let diagnostic = Diagnostic::error("unknown-function", message).at(span.clone());
+            return Err(self.report(diagnostic.hint(format!("write FROM TABLE({}(…))", name.to_uppercase()))));
+        }
         let names: Vec<&str> = registry.names().chain(BUILT_IN).collect();
         let diagnostic = Diagnostic::error("unknown-function", format!("unknown function `{name}`")).at(span.clone());
         Err(self.report(diagnostic.did_you_mean(nearest(name, names))))
@@ -418,6 +428,10 @@ impl<'a> Binder<'a> {
         span: &Span,
     ) -> Bound<(Vec<Expr>, bool)> {
         let distinct = distinct || matches!(name, "approx_count_distinct" | "hll");
+        if matches!(name, "min" | "max") && args.len() != 1 {
+            let message = format!("`{name}` takes 1 argument, not {}", args.len());
+            return Err(self.report(Diagnostic::error("sql-type", message).at(span.clone())));
+        }
         if !matches!(name, "count" | "approx_count_distinct" | "hll") {
             return Ok((self.arguments(name, args, scope, span)?, distinct));
         }

@@ -101,12 +101,12 @@ impl<'a> Binder<'a> {
         self.refuse(format!("the order of letters in the collation '{}' is not carried out here", collation.text), span)
     }
 
-    /// Refuses text whose collation makes different texts equal where equal ones become one.
-    pub(super) fn told_apart(&mut self, exprs: &[Expr], schema: &DFSchema, span: &Span) -> Bound<()> {
+    /// Refuses text whose collation makes different texts equal in `what` compares texts by themselves.
+    pub(super) fn told_apart(&mut self, what: &str, exprs: &[Expr], schema: &DFSchema, span: &Span) -> Bound<()> {
         for expr in exprs {
             if let Some(collation) = self.collation_of(expr, schema).filter(|collation| !collation.is_exact()) {
                 let message =
-                    format!("grouping by text under the collation '{}' is not carried out here", collation.text);
+                    format!("{what} of text under the collation '{}' is not carried out here", collation.text);
                 return Err(self.refuse(message, span.clone()));
             }
         }

@@ -455,6 +455,7 @@ impl<'a> Binder<'a> {
         let outer_ref_columns = rows.plan.all_out_ref_exprs();
         let mut right = self.derived(rows, alias)?;
         if !outer_ref_columns.is_empty() {
+            self.correlated.push(span.clone());
             let LogicalPlan::SubqueryAlias(SubqueryAlias { input, alias, .. }) = right.plan else {
                 return Err(Reported);
             };

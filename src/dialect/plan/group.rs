@@ -86,7 +86,10 @@ impl<'a> Binder<'a> {
             Ok(keys) => keys.into_iter().cloned().collect(),
             Err(error) => return Err(self.fail(&error, span)),
         };
-        self.told_apart(&keys, &scope.schema, &span)?;
+        for aggregate in &aggregates {
+            self.of_keys(aggregate, &keys, &span)?;
+        }
+        self.told_apart("GROUP BY", &keys, &scope.schema, &span)?;
         let (plan, computed) = with_subqueries(plan, &aggregates).map_err(|error| self.fail(&error, span.clone()))?;
         let named = named_apart(&computed);
         let node = Aggregate::try_new(Arc::new(plan), groups, named.clone());
@@ -125,6 +128,16 @@ impl<'a> Binder<'a> {
             self.report(Diagnostic::error("not-grouped", message).at(span));
         }
         Err(Reported)
+    }
+
+    /// Reports GROUPING of what is not grouped by.
+    fn of_keys(&mut self, aggregate: &Expr, keys: &[Expr], span: &crate::text::Span) -> Bound<()> {
+        let Expr::AggregateFunction(function) = aggregate else { return Ok(()) };
+        if function.func.name() != "grouping" || function.params.args.iter().all(|arg| keys.contains(arg)) {
+            return Ok(());
+        }
+        let message = "the arguments of `grouping` must stand in GROUP BY";
+        Err(self.report(Diagnostic::error("not-grouped", message).at(span.clone())))
     }
 
     fn refuse_nested(&mut self, aggregate: &Expr, select: &Select) -> Bound<()> {

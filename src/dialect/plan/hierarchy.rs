@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{JoinType, ScalarValue};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use sqlparser::ast::{
     self, BinaryOperator, ConnectByKind, FunctionArg, FunctionArgExpr, FunctionArguments, Select, Visit, Visitor,
@@ -14,6 +15,7 @@ use sqlparser::ast::{
 
 use super::scope::{Env, Merged, Relation, Scope, ScopeColumn, Source};
 use super::{At, Binder, Bound, Reported};
+use crate::dialect::functions::way::way;
 use crate::name::Name;
 use crate::text::Span;
 
@@ -68,6 +70,17 @@ impl<'a> Binder<'a> {
         for value in &carried {
             exprs.push(self.carried_start(value, &scope, &span)?);
         }
+        // Where LEVEL or chance has a say, a row that comes again need not go on for ever.
+        let endless = !relationships.iter().any(|condition| condition.visit(&mut Ends).is_break());
+        let way = way().filter(|_| endless);
+        let extended = |before: Expr, columns: &[ScopeColumn]| {
+            let row = columns.iter().map(|column| Expr::Column(column.column.clone()));
+            way.as_ref().map(|way| {
+                let arguments = std::iter::once(before).chain(row).collect();
+                Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(way), arguments))
+            })
+        };
+        exprs.extend(extended(Expr::Literal(ScalarValue::Binary(None), None), &columns));
         let first = self.step(first, exprs, &span)?;
         let work = format!("#connect{}", self.number());
         let nullable =
@@ -101,6 +114,9 @@ impl<'a> Binder<'a> {
                     self.binary(BinaryOperator::StringConcat, parent_value, step, &schema, At::Span(&span))?
                 }
             });
+        }
+        if let Some(before) = before.get(columns.len() + 1 + carried.len()) {
+            exprs.extend(extended(Expr::Column(before.clone()), &columns));
         }
         let joined = LogicalPlanBuilder::from(source.plan.clone()).join_on(scan, JoinType::Inner, conditions);
         let joined = joined.and_then(LogicalPlanBuilder::build).map_err(|error| self.fail(&error, span.clone()))?;
@@ -256,6 +272,22 @@ fn parents(relations: &[Relation], scan: &LogicalPlan) -> (Vec<Relation>, Expr) 
     };
     above.push(Relation { name: None, columns: fields });
     (above, level)
+}
+
+/// Finds what can end a hierarchy besides its rows.
+struct Ends;
+
+impl Visitor for Ends {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+        let ends = match expr {
+            ast::Expr::Identifier(ident) => ident.value == "LEVEL",
+            ast::Expr::Function(_) => true,
+            _ => false,
+        };
+        if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
 }
 
 /// The values of a SELECT that are carried down, once each.

@@ -249,11 +249,7 @@ impl<'a> Binder<'a> {
         self.same_width(left.headers.len(), &right, branch)?;
         let right = self.aligned(right.plan, &left.plan, branch)?;
         let headers = left.headers;
-        for side in [&left.plan, &right] {
-            let columns: Vec<Expr> = side.schema().columns().into_iter().map(Expr::Column).collect();
-            let span = self.place(branch);
-            self.told_apart(&columns, side.schema(), &span)?;
-        }
+        self.branches_told_apart(op, [&left.plan, &right], branch)?;
         let plan = match (op, quantifier) {
             (SetOperator::Union, SetQuantifier::None | SetQuantifier::Distinct) => {
                 Union::try_new_with_loose_types(vec![Arc::new(left.plan), Arc::new(right)])
@@ -273,6 +269,16 @@ impl<'a> Binder<'a> {
         let span = self.place(branch);
         let plan = plan.map_err(|error| self.fail(&error, span))?;
         Ok(Rows { plan, headers })
+    }
+
+    /// Refuses an operation that compares rows by text whose collation makes different texts equal.
+    fn branches_told_apart(&mut self, op: SetOperator, sides: [&LogicalPlan; 2], branch: &SetExpr) -> Bound<()> {
+        for side in sides {
+            let columns: Vec<Expr> = side.schema().columns().into_iter().map(Expr::Column).collect();
+            let span = self.place(branch);
+            self.told_apart(&op.to_string(), &columns, side.schema(), &span)?;
+        }
+        Ok(())
     }
 
     fn matched(
@@ -302,6 +308,9 @@ impl<'a> Binder<'a> {
         let span = self.place(branch);
         if op != SetOperator::Union {
             return Err(self.refuse(format!("`{op} BY NAME` is not Snowflake SQL"), span));
+        }
+        if quantifier != SetQuantifier::AllByName {
+            self.branches_told_apart(op, [&left.plan, &right.plan], branch)?;
         }
         let mut headers = left.headers.clone();
         headers.extend(right.headers.iter().filter(|name| !left.headers.contains(name)).cloned());
@@ -333,9 +342,16 @@ impl<'a> Binder<'a> {
             let cells: Vec<Bound<Expr>> = row.content.iter().map(|cell| self.expr(cell, &scope)).collect();
             match cells.into_iter().collect::<Bound<Vec<Expr>>>() {
                 Ok(cells) => {
-                    for (_, cell) in cells.iter().zip(&row.content).filter(|(cell, _)| has_subquery(cell)) {
+                    for (bound, cell) in cells.iter().zip(&row.content) {
+                        let what = match bound {
+                            bound if has_subquery(bound) => "a subquery cannot stand in VALUES",
+                            bound if self.collation_of(bound, &scope.schema).is_some() => {
+                                "COLLATE in VALUES is not carried out here"
+                            }
+                            _ => continue,
+                        };
                         let span = self.place(cell);
-                        self.report(Diagnostic::error("unsupported-sql", "a subquery cannot stand in VALUES").at(span));
+                        self.report(Diagnostic::error("unsupported-sql", what).at(span));
                         failed = true;
                     }
                     rows.push(cells);

@@ -178,7 +178,7 @@ impl<'a> Binder<'a> {
             return Err(self.report(Diagnostic::error("order-by-distinct", message).at(span)));
         }
         if distinct {
-            self.told_apart(&exprs, plan.schema(), &span)?;
+            self.told_apart("DISTINCT", &exprs, plan.schema(), &span)?;
         }
         let has_hidden = !hidden.is_empty();
         exprs.extend(hidden);

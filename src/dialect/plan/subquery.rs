@@ -195,7 +195,7 @@ pub(super) fn carried_out(
     let optimized = state.optimizer().optimize(plan.clone(), state, |_, _| {}).map_err(|error| refused(&error))?;
     let mut left = false;
     let looked = optimized.apply(|node| {
-        left |= node.expressions().iter().any(is_correlated);
+        left |= matches!(node, LogicalPlan::Subquery(_)) || node.expressions().iter().any(is_correlated);
         Ok(if left { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });
     looked.map_err(|error| refused(&error))?;

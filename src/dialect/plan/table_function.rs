@@ -6,7 +6,9 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::utils::find_out_reference_exprs;
-use datafusion::logical_expr::{Distinct, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, lit};
+use datafusion::logical_expr::{
+    Cast, Distinct, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Projection, lit,
+};
 use sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, FunctionArguments, JoinConstraint, ObjectName, TableAlias, TableFactor,
     TableSample, TableSampleKind, TableSampleMethod, TableSampleQuantity, TableSampleUnit,
@@ -15,9 +17,14 @@ use sqlparser::ast::{
 use super::scope::{Env, Relation, Scope, ScopeColumn, Source};
 use super::{Binder, Bound, Reported};
 use crate::diagnostic::Diagnostic;
+use crate::dialect::declared;
 use crate::dialect::functions::table::Call;
+use crate::dialect::types::SqlType;
 use crate::name::{Name, TableName, nearest};
 use crate::text::Span;
+
+/// The table function of a sequence's next numbers.
+const NEXT_VALUES: &str = "getnextval";
 
 /// A call of a table function as written.
 pub(super) struct Written<'f> {
@@ -52,10 +59,10 @@ impl<'a> Binder<'a> {
 
     fn known_table_function(&mut self, name: &ObjectName, span: &Span) -> Bound<()> {
         let name = name.to_string().to_lowercase();
-        if Call::is_table_function(&name) {
+        if Call::is_table_function(&name) || name == NEXT_VALUES {
             return Ok(());
         }
-        let known = ["flatten", "split_to_table", "strtok_split_to_table", "generator"];
+        let known = ["flatten", "split_to_table", "strtok_split_to_table", "generator", NEXT_VALUES];
         let message = format!("unknown table function `{name}`");
         let diagnostic = Diagnostic::error("unknown-function", message).at(span.clone());
         Err(self.report(diagnostic.did_you_mean(nearest(&name, known))))
@@ -84,6 +91,7 @@ impl<'a> Binder<'a> {
         for argument in arguments {
             bound.push(self.table_argument(argument, &scope)?);
         }
+        let mut bound = self.typed_arguments(&name, bound, &scope, &span)?;
         let outer: Vec<Expr> = bound.iter().flat_map(|(_, expr)| find_out_reference_exprs(expr)).collect();
         let mut correlation = None;
         let left = match outer.is_empty() {
@@ -97,6 +105,9 @@ impl<'a> Binder<'a> {
                 left
             }
         };
+        if name == NEXT_VALUES {
+            return self.next_values(left, bound, alias, span);
+        }
         let lone = name == "generator" && left.relations.is_empty();
         let call = Call::bind(&name, bound).map_err(|error| self.fail(&error, span.clone()))?;
         let own = alias.map_or_else(|| name.to_uppercase(), |alias| alias.name.value.clone());
@@ -140,6 +151,70 @@ impl<'a> Binder<'a> {
             source.plan = self.filtered(source.plan, predicate, span)?;
         }
         Ok(source)
+    }
+
+    /// Arguments of the types that a table function takes: FLATTEN a VARIANT, OBJECT or ARRAY, the others texts.
+    fn typed_arguments(
+        &mut self,
+        name: &str,
+        arguments: Vec<(Option<String>, Expr)>,
+        scope: &Scope<'_>,
+        span: &Span,
+    ) -> Bound<Vec<(Option<String>, Expr)>> {
+        let mut typed = Vec::with_capacity(arguments.len());
+        for (at, (given, value)) in arguments.into_iter().enumerate() {
+            let kind = value.get_type(&scope.schema).map_err(|error| self.fail(&error, span.clone()))?;
+            let kind = SqlType::of(&kind).unwrap_or(SqlType::Variant);
+            let input = given.as_deref().map_or(at == 0, |given| given == "INPUT");
+            if name == "flatten" && input && !(kind.is_semi_structured() || kind == SqlType::Null) {
+                let message = format!("`FLATTEN` takes a VARIANT, an OBJECT or an ARRAY, not {kind}");
+                let diagnostic = Diagnostic::error("sql-type", message).at(span.clone());
+                let text = matches!(kind, SqlType::Varchar(_));
+                return Err(self.report(if text {
+                    diagnostic.hint("read the text with PARSE_JSON")
+                } else {
+                    diagnostic
+                }));
+            }
+            let splits = name.ends_with("split_to_table") && !matches!(kind, SqlType::Varchar(_));
+            let value = match splits {
+                true => Expr::Cast(Cast::new_from_field(
+                    Box::new(value),
+                    declared::field(SqlType::TEXT.into(), &self.zone()),
+                )),
+                false => value,
+            };
+            typed.push((given, value));
+        }
+        Ok(typed)
+    }
+
+    /// GETNEXTVAL: beside every row the next number of a sequence, the same wherever the row's is asked for.
+    fn next_values(
+        &mut self,
+        left: Source,
+        mut arguments: Vec<(Option<String>, Expr)>,
+        alias: Option<&TableAlias>,
+        span: Span,
+    ) -> Bound<Source> {
+        let (1, Some((None, number))) = (arguments.len(), arguments.pop()) else {
+            return Err(self.refuse("GETNEXTVAL takes one sequence", span));
+        };
+        let own = alias.map_or_else(|| NEXT_VALUES.to_uppercase(), |alias| alias.name.value.clone());
+        let qualifier = self.qualifier(&own);
+        let mut exprs: Vec<Expr> = left.plan.schema().columns().into_iter().map(Expr::Column).collect();
+        exprs.push(number.alias_qualified(Some(qualifier.clone()), "NEXTVAL"));
+        let plan = Projection::try_new(exprs, Arc::new(left.plan)).map_err(|error| self.fail(&error, span.clone()))?;
+        let plan = LogicalPlan::Projection(plan);
+        let column = Column::new(Some(qualifier), "NEXTVAL");
+        let field = plan.schema().qualified_field_from_column(&column).map(|(_, field)| Arc::clone(field));
+        let field = field.map_err(|error| self.fail(&error, span.clone()))?;
+        let given = alias.and_then(|alias| alias.columns.first());
+        let name = Name::quoted(given.map_or("NEXTVAL", |column| column.name.value.as_str()));
+        let mut relations = left.relations;
+        let columns = vec![ScopeColumn { name, column, field }];
+        relations.push(Relation { name: Some(TableName::bare(Name::quoted(own))), columns });
+        Ok(Source { plan, relations, merged: left.merged, sequence: None })
     }
 
     /// Joins the distinct values of the outer query's columns that a table function reads, and gives the condition that

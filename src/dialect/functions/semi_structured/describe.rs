@@ -4,7 +4,7 @@ use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
 
 use super::{as_array, gives_text};
-use crate::dialect::functions::scalar::{self, Call, exact, refused};
+use crate::dialect::functions::scalar::{self, Call, exact};
 use crate::dialect::functions::{Fidelity, Function, Implementation};
 use crate::dialect::variant::convert::varchar;
 use crate::dialect::variant::text::{elements, member};
@@ -22,11 +22,13 @@ pub(super) fn functions() -> Vec<Function> {
     vec![
         exact(FAMILY, &["generate_column_description"], 2..=2, gives_text, describe),
         type_of,
-        refused(
-            FAMILY,
-            &["get_ddl"],
-            "definitions are not written back as text; DESCRIBE and SHOW tell what they hold",
-        ),
+        Function {
+            name: "get_ddl",
+            aliases: &[],
+            family: FAMILY,
+            fidelity: Fidelity::Approximate("of tables, views and sequences of a session"),
+            implementation: Implementation::Rewritten,
+        },
     ]
 }
 

@@ -1,0 +1,1 @@
+select median('a');

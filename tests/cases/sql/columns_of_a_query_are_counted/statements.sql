@@ -1,0 +1,1 @@
+create table t (a, b, c) as select 1, 2;

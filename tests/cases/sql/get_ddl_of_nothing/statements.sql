@@ -1,0 +1,1 @@
+select get_ddl('table', 'nothing');

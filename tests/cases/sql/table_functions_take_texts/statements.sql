@@ -1,0 +1,1 @@
+select value from table(split_to_table(1.5, '.'));
