@@ -187,14 +187,16 @@ impl Snowflake {
     }
 
     fn worker(&self, what: &str) -> Worker {
-        let purpose = Purpose { tag: format!("pipe/{}/{what}", self.means.run), limit: None, tries: TRIES };
+        let (tag, transaction) = (format!("pipe/{}/{what}", self.means.run), text::transaction(&self.means.run));
+        let purpose = Purpose { tag, transaction, limit: None, tries: TRIES };
         Worker::new(&self.connector, purpose, self.cancel.child_token())
     }
 
     fn of_attempt(&self, step: &PlannedStep, attempt: &Attempt) -> Worker {
         let (job, name) = (step.id.job.lower(), step.id.step.lower());
         let tag = format!("pipe/{job}/{}/{name}/{}", attempt.run, attempt.number);
-        let purpose = Purpose { tag, limit: step.patience.timeout, tries: 1 };
+        let transaction = text::transaction(&attempt.run);
+        let purpose = Purpose { tag, transaction, limit: step.patience.timeout, tries: 1 };
         Worker::new(&self.connector, purpose, attempt.cancel.clone())
     }
 

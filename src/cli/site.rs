@@ -293,6 +293,7 @@ struct Over {
 
 impl Over {
     fn of(ledger: &Ledger) -> Result<Self, Outcome> {
+        ledger.close_lost_runs().map_err(broken)?;
         let runs = ledger.runs(1000).map_err(broken)?;
         let over = runs.iter().filter(|run| run.record.status != Status::Running);
         let a_day_ago = crate::run::now() - chrono::TimeDelta::days(1);

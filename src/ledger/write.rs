@@ -123,7 +123,8 @@ impl Ledger {
         done.map(|_| ()).map_err(|error| self.explain(&error))
     }
 
-    fn close_lost_runs(&self) -> Result<(), LedgerError> {
+    /// Marks the runs as cancelled whose process on this machine has died.
+    pub fn close_lost_runs(&self) -> Result<(), LedgerError> {
         for (id, process) in self.running()? {
             if !self.goes_on(&id, process) {
                 self.execute("update runs set status = 'interrupted' where id = ?", params![id])?;

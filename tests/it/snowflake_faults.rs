@@ -259,6 +259,33 @@ fn a_run_that_is_killed_is_taken_up_and_ends_in_the_same_tables() {
 }
 
 #[test]
+fn a_transaction_that_a_lost_run_left_open_is_undone() {
+    let Some(server) = snowflake_alone(&[("ASYNC_AFTER", "1000".to_owned())]) else { return };
+    let both = Both::new(orders().job("shop", SHOP), server);
+    both.fill();
+    both.run("run shop --target prod");
+    let before = both.rows("prod", "mart.totals");
+    // Killed between the first statement of its transaction and the last: every commit is refused for longer than it is tried.
+    server.gate(
+        &json!({"clear": true, "fault": {"where": "query", "n": 1000, "status": 503, "match": "^(COMMIT|ROLLBACK)"}}),
+    );
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pipe"));
+    command.args(["run", "shop", "--target", "prod", "--full-refresh"]).current_dir(both.project.path(""));
+    command.env("PIPE_PW", PASSWORD).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    while server.statements("INSERT INTO").iter().all(|sql| !sql.contains("STATES")) {
+        assert!(child.try_wait().expect("its state").is_none(), "it ended before it published");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("it ended");
+    server.gate(&json!({"clear": true}));
+    both.run("run shop --target prod --resume");
+    assert!(!server.statements("SYSTEM$ABORT_TRANSACTION").is_empty());
+    assert_eq!(both.rows("prod", "mart.totals"), before);
+}
+
+#[test]
 fn two_runs_at_once_leave_whole_tables() {
     let Some(server) = snowflake_alone(&[]) else { return };
     let both = Both::new(orders().job("shop", SHOP), server);

@@ -19,6 +19,7 @@ import asyncio
 import base64
 import gzip
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -42,6 +43,8 @@ CHUNK_ROWS = int(os.environ.get("CHUNK_ROWS", "50000"))
 ASYNC_AFTER = float(os.environ.get("ASYNC_AFTER", "45"))
 
 running, results, chunks = {}, {}, {}
+# The open transactions: session -> (id, name).
+transactions, transaction_ids = {}, itertools.count(1)
 expired, faults, log = set(), [], []
 
 
@@ -227,6 +230,24 @@ def respelled(sql):
     return sql
 
 
+def of_transactions(sql, token):
+    """A statement on transactions as fakesnow takes it: it knows neither their names nor those of other sessions."""
+    if found := re.fullmatch(r'begin\s+name\s+"?(\w+)"?', sql.strip(), re.I):
+        transactions[token] = (next(transaction_ids), found[1])
+        return "BEGIN"
+    if re.fullmatch(r"commit|rollback", sql.strip(), re.I):
+        transactions.pop(token, None)
+    elif re.fullmatch(r"show\s+transactions", sql.strip(), re.I):
+        rows = [f"select {id} as \"id\", '{name}' as \"name\"" for id, name in transactions.values()]
+        return " union all ".join(rows or ['select 0 as "id", null::varchar as "name" where false'])
+    elif found := re.search(r"system\$abort_transaction\((\d+)\)", sql, re.I):
+        for other in [other for other, (id, _) in transactions.items() if id == int(found[1])]:
+            fakesnow.sessions[other].cursor().execute("ROLLBACK")
+            del transactions[other]
+        return "select 'Transaction aborted.' as done"
+    return sql
+
+
 async def execute(request, body, entry, base):
     response = await fakesnow.query_request(with_body(request, body))
     out = json.loads(response.body)
@@ -259,7 +280,7 @@ async def query(request):
     if token not in fakesnow.sessions:
         return failed("390104", "User must login again to access the service.")
     if sql:
-        body["sqlText"] = respelled(sql)
+        body["sqlText"] = respelled(await asyncio.to_thread(of_transactions, sql, token))
     entry = {"connection": fakesnow.sessions[token], "id": str(uuid.uuid4()), "aborted": False}
     running[id] = entry
     task = asyncio.create_task(execute(request, body, entry, f"{request.url.scheme}://{request.url.netloc}"))

@@ -1,10 +1,11 @@
 //! What the server knows of its tables: states, columns, and what lost runs left behind.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
 use super::session::Worker;
 use super::text::MARK;
@@ -142,6 +143,18 @@ pub(super) async fn left_behind(
     Ok(names.map(place).collect())
 }
 
+/// The open transactions of the user, in whichever session: their ids and names.
+pub(super) async fn transactions(worker: &mut Worker) -> Result<Vec<(String, String)>, BackendError> {
+    let mut open = Vec::new();
+    for batch in as_texts(&worker.rows("SHOW TRANSACTIONS".to_owned()).await?.batches) {
+        let column = |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+        let (Some(ids), Some(names)) = (column("id"), column("name")) else { continue };
+        let both = ids.iter().zip(names).filter_map(|(id, name)| Some((id?.to_owned(), name?.to_owned())));
+        open.extend(both);
+    }
+    Ok(open)
+}
+
 /// The tables by the database that they are in.
 fn by_database<'a>(usual: &Name, tables: impl Iterator<Item = &'a TableName>) -> BTreeMap<Name, Vec<&'a TableName>> {
     let mut by_database: BTreeMap<Name, Vec<&TableName>> = BTreeMap::new();
@@ -160,6 +173,17 @@ fn wanted(tables: &[&TableName]) -> String {
     let schema = |name: &TableName| name.schema.as_ref().map(|schema| literal::text(schema.as_str()));
     let pair = |name: &&TableName| Some(format!("({}, {})", schema(name)?, literal::text(name.table.as_str())));
     format!("(TABLE_SCHEMA, TABLE_NAME) IN ({})", tables.iter().filter_map(pair).collect::<Vec<_>>().join(", "))
+}
+
+/// Every column as text.
+pub(super) fn as_texts(batches: &[RecordBatch]) -> Vec<RecordBatch> {
+    let texts = |batch: &RecordBatch| {
+        let fields: Vec<Field> =
+            batch.schema().fields().iter().map(|field| Field::new(field.name(), DataType::Utf8, true)).collect();
+        let columns = batch.columns().iter().map(|column| cast(column, &DataType::Utf8)).collect::<Result<_, _>>();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.ok()?).ok()
+    };
+    batches.iter().filter_map(texts).collect()
 }
 
 /// The rows of an answer of N text columns; a NULL is an empty text.

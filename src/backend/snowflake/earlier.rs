@@ -7,12 +7,28 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use datafusion::datasource::TableProvider;
 
+use super::session::Worker;
 use super::states::{self, State};
 use super::{Held, Snowflake, catalogue, history, text};
 use crate::backend::{Backend as _, BackendError};
 use crate::dialect::Column;
 use crate::name::TableName;
 use crate::plan::{PlannedStep, StepId, schema_of};
+
+/// Undoes the transactions that runs left open which are over: the server would hold their locks for hours.
+async fn undo(worker: &mut Worker, over: &dyn Fn(&str) -> bool) {
+    let open = match catalogue::transactions(worker).await {
+        Ok(open) => open,
+        Err(error) => return tracing::debug!(%error, "the server does not tell its open transactions"),
+    };
+    let is_over = |name: &str| name.strip_prefix(text::TRANSACTION).is_some_and(over);
+    for (id, name) in open.iter().filter(|(id, name)| is_over(name) && id.parse::<u64>().is_ok()) {
+        match worker.run(text::abort(id)).await {
+            Ok(_) => tracing::info!(transaction = name, "what a lost run had begun to publish is undone"),
+            Err(error) => tracing::debug!(%error, transaction = name, "it was over already"),
+        }
+    }
+}
 
 /// A table's columns and rows, fetched.
 type Fetched = (Vec<Column>, Arc<dyn TableProvider>);
@@ -33,6 +49,7 @@ impl Snowflake {
                 worker.run(statement).await?;
             }
         }
+        undo(&mut worker, over).await;
         let mut adopted = Vec::new();
         let kept = states::kept(&mut worker, &place).await?;
         for left in catalogue::left_behind(&mut worker, &database, &schema).await? {

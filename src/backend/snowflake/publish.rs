@@ -278,7 +278,7 @@ async fn in_transaction(worker: &mut Worker, acts: &[Act]) -> Result<(), Backend
 
 /// That a query's one value is what was expected, or that there is none where nothing was.
 fn holds(batches: &[RecordBatch], expected: &str, what: &str) -> Result<(), BackendError> {
-    let found: Vec<[String; 1]> = catalogue::texts(&states::as_texts(batches));
+    let found: Vec<[String; 1]> = catalogue::texts(&catalogue::as_texts(batches));
     match found.as_slice() {
         [] if expected.is_empty() => Ok(()),
         [[found]] if found == expected => Ok(()),

@@ -8,7 +8,7 @@ use snowflake_connector_rs::{Error, ErrorKind, IntoStatement, QueryCanceller, Re
 use tokio_util::sync::CancellationToken;
 
 use super::connect::Connector;
-use super::rows;
+use super::{rows, text};
 use crate::backend::{BackendError, Remedy};
 use crate::dialect::Column;
 
@@ -17,6 +17,8 @@ use crate::dialect::Column;
 pub(super) struct Purpose {
     /// The mark of its statements on the server.
     pub(super) tag: String,
+    /// What its transactions are called, so that those of a run that is lost are known as such.
+    pub(super) transaction: String,
     /// How long one statement may take.
     pub(super) limit: Option<Duration>,
     /// How often a statement is tried where its error may pass. A step's are tried by the run.
@@ -110,7 +112,7 @@ impl Worker {
 
     /// Begins a transaction.
     pub(super) async fn begin(&mut self) -> Result<(), BackendError> {
-        self.run("BEGIN").await?;
+        self.run(text::begin(&self.purpose.transaction)).await?;
         self.in_transaction = true;
         Ok(())
     }

@@ -8,11 +8,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
 
-use super::catalogue::{number, texts};
+use super::catalogue::{as_texts, number, texts};
 use super::session::{Worker, is_missing};
 use crate::backend::BackendError;
 use crate::dialect::literal;
@@ -185,17 +182,6 @@ fn of_row([table, run, job, status, kept, rows, made, before, at]: [String; 9]) 
         made: made.as_ref().map(Made::from),
         before: (status == COMING).then_some(before),
     }
-}
-
-/// Every column as text.
-pub(super) fn as_texts(batches: &[RecordBatch]) -> Vec<RecordBatch> {
-    let texts = |batch: &RecordBatch| {
-        let fields: Vec<Field> =
-            batch.schema().fields().iter().map(|field| Field::new(field.name(), DataType::Utf8, true)).collect();
-        let columns = batch.columns().iter().map(|column| cast(column, &DataType::Utf8)).collect::<Result<_, _>>();
-        RecordBatch::try_new(std::sync::Arc::new(Schema::new(fields)), columns.ok()?).ok()
-    };
-    batches.iter().filter_map(texts).collect()
 }
 
 /// What growing tables were made from, each with the rows that it was left with: the newest state that counts, where the marks

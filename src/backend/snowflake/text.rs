@@ -94,6 +94,24 @@ pub(super) fn run_mark(run: &str) -> String {
     run.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
+/// What the names of transactions begin with, before the run.
+pub(super) const TRANSACTION: &str = "PIPE_";
+
+/// The name of a run's transactions.
+pub(super) fn transaction(run: &str) -> String {
+    format!("{TRANSACTION}{}", run_mark(run))
+}
+
+/// What begins a transaction of this name.
+pub(super) fn begin(name: &str) -> String {
+    format!("BEGIN NAME {}", Name::quoted(name).sql())
+}
+
+/// What undoes a transaction of another session.
+pub(super) fn abort(transaction: &str) -> String {
+    format!("SELECT SYSTEM$ABORT_TRANSACTION({transaction}) AS DONE")
+}
+
 /// What builds a result aside, every column of exactly the type that was bound.
 pub(super) fn build(table: &TableName, query: &Text, columns: &[Column]) -> String {
     let column = |column: &Column| {

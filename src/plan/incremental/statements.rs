@@ -175,6 +175,6 @@ mod tests {
         let names = |columns: &[Column]| columns.iter().map(|column| column.name.sql()).collect::<Vec<_>>();
         let table = columns(&how);
         assert_eq!(names(queried(&how, &table)), ["ID", "WHO", "DAY"]);
-        assert_eq!(names(&staged_columns(&how, &table)).last().unwrap(), "\"PIPE$GONE\"");
+        assert_eq!(names(&staged_columns(&how, &table)).last().unwrap(), "PIPE$GONE");
     }
 }
