@@ -306,15 +306,19 @@ fn show(outcome: &Outcome, globals: &Globals) {
 }
 
 /// Runs a future on the one runtime of this process, whose threads have room for the planner's recursion: connections live
-/// from one future to the next. Work that was given up, such as a kernel that was computing when the run was stopped,
-/// ends with the process.
+/// from one future to the next. One thread more than there are cores keeps the clock while all others compute. Work that
+/// was given up, such as a kernel that was computing when the run was stopped, ends with the process.
 fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
     let runtime = match RUNTIME.get() {
         Some(runtime) => runtime,
         None => {
-            let threads =
-                tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build()?;
+            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            let threads = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(cores + 1)
+                .enable_all()
+                .thread_stack_size(16 << 20)
+                .build()?;
             RUNTIME.get_or_init(|| threads)
         }
     };

@@ -63,6 +63,9 @@ mod declared;
 /// Rules between binding and optimising, and the planning of operators by type.
 mod analyze;
 
+/// Joins that let others work.
+mod yielding;
+
 /// Text → folded tokens with places.
 mod lex;
 
@@ -194,6 +197,7 @@ fn state(config: SessionConfig, registry: &functions::Registry) -> SessionState 
         .with_optimizer_rule(Arc::new(analyze::Guard))
         .with_query_planner(functions::table::query_planner())
         .with_physical_optimizer_rule(Arc::new(functions::InOrder))
+        .with_physical_optimizer_rule(Arc::new(yielding::Yielding))
         .build();
     // Functions find the session's parameters in what this hands on; without it they would run under the defaults.
     state.mark_start_execution();

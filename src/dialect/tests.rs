@@ -205,7 +205,10 @@ fn every_error_of_a_statement_is_shown_at_its_place() {
             "select 1 union all select 1, 2",
             &["t.sql:1:20: error[column-count]: this query has 2 columns, the one before it 1"],
         ),
-        ("selec 1", &["t.sql:1:1: error[sql-syntax]: expected: an SQL statement, found: SELEC"]),
+        (
+            "selec 1",
+            &["t.sql:1:1: error[sql-syntax]: expected: an SQL statement, found: SELEC (hint: did you mean `select`?)"],
+        ),
     ];
     for (sql, expected) in cases {
         assert_eq!(wrong(sql), expected, "{sql}");
