@@ -17,7 +17,7 @@ scored as (
     w.weighted_hours,
     w.weighted_engaged_viewers,
     {{ boost.affinity }} * coalesce(a.share, 0) as affinity,
-    {{ boost.similar }} * least(coalesce(s.score, 0), 1) as similar
+    {{ boost.similar }} * least(coalesce(s.score, 0), 1) as likeness
   from users as u
   cross join pool as w
   left join audience_shares as a on a.user_id = u.user_id and a.program_id = w.program_id
@@ -25,6 +25,6 @@ scored as (
 )
 select
   user_id, episode_id, program_id, title, weighted_hours, weighted_engaged_viewers,
-  case when affinity = 0 and similar = 0 then 'top_replay' when affinity >= similar then 'affinity' else 'similar' end as reco_origin,
-  weighted_hours * (1 + affinity + similar) as rating
+  case when affinity = 0 and likeness = 0 then 'top_replay' when affinity >= likeness then 'affinity' else 'similar' end as reco_origin,
+  weighted_hours * (1 + affinity + likeness) as rating
 from scored

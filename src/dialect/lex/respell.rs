@@ -170,6 +170,7 @@ impl Respelling {
     /// `UPDATE ALL BY NAME` and `INSERT ALL BY NAME` as the column of all columns; whether it was one of them.
     fn by_name(&mut self, span: Span) -> bool {
         let Some(end) = self.after(self.at, &["BY", "NAME"]) else { return false };
+        let span = Span::new(span.start, self.tokens[end - 1].span.end);
         let before = self.out.iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_)));
         let of = |name| matches!(before.map(|t| &t.token), Some(Token::Word(word)) if is_one_of(word, &[name]));
         let keyword = |value: &str, keyword| Token::Word(Word { value: value.to_string(), quote_style: None, keyword });
