@@ -118,10 +118,25 @@ fn rounded(value: &Value) -> String {
     }
 }
 
+/// Objects are compared whatever the order of their members: Snowflake sorts them, the stand-in leaves them as they were put.
 fn alike(here: &Value, there: &Value, tolerance: f64) -> bool {
-    match (here.as_f64(), there.as_f64()) {
-        (Some(a), Some(b)) => (a - b).abs() <= tolerance * a.abs().max(b.abs()).max(1.0),
-        _ => here == there,
+    let json = |value: &Value| {
+        let text = value.as_str().filter(|text| text.starts_with(['[', '{']))?;
+        serde_json::from_str::<Value>(text).ok()
+    };
+    let number = |value: &Value| value.as_f64();
+    match (here, there) {
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b, tolerance))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| alike(a, b, tolerance)))
+        }
+        _ => match (number(here), number(there), json(here), json(there)) {
+            (Some(a), Some(b), ..) => (a - b).abs() <= tolerance * a.abs().max(b.abs()).max(1.0),
+            (_, _, Some(a), Some(b)) => alike(&a, &b, tolerance),
+            _ => here == there,
+        },
     }
 }
 
