@@ -2,9 +2,9 @@
 //! runs, so that a small test costs little more than its rows.
 
 use std::collections::HashMap;
-use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
@@ -17,7 +17,6 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, collect};
-use futures::future::BoxFuture;
 
 use crate::backend::datafusion::swap::{self, Rows};
 use crate::dialect::Dialect;
@@ -116,6 +115,7 @@ struct Slot {
     schema: SchemaRef,
 }
 
+#[async_trait]
 impl TableProvider for Slot {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
@@ -125,23 +125,16 @@ impl TableProvider for Slot {
         TableType::Base
     }
 
-    fn scan<'a, 'b, 'c, 'd, 'e>(
-        &'a self,
-        _: &'b dyn Session,
-        projection: Option<&'c Vec<usize>>,
-        _: &'d [Expr],
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
         limit: Option<usize>,
-    ) -> BoxFuture<'e, Result<Arc<dyn ExecutionPlan>, DataFusionError>>
-    where
-        'a: 'e,
-        'b: 'e,
-        'c: 'e,
-        'd: 'e,
-        Self: 'e,
-    {
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let partition: Arc<dyn PartitionStream> = Arc::new(self.clone());
         let scan = StreamingTableExec::try_new(self.schema.clone(), vec![partition], projection, None, false, limit);
-        Box::pin(ready(scan.map(|scan| Arc::new(scan) as Arc<dyn ExecutionPlan>)))
+        scan.map(|scan| Arc::new(scan) as Arc<dyn ExecutionPlan>)
     }
 }
 

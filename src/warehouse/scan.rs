@@ -1,10 +1,10 @@
 //! The rows of a stored table, for DataFusion: its files are known with their lengths and rows, so nothing is listed.
 
 use std::fs::File;
-use std::future::ready;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
@@ -19,7 +19,6 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
-use futures::future::BoxFuture;
 use object_store::ObjectMeta;
 
 use super::Error;
@@ -139,6 +138,7 @@ impl StoredRows {
     }
 }
 
+#[async_trait]
 impl TableProvider for StoredRows {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
@@ -159,20 +159,13 @@ impl TableProvider for StoredRows {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
-    fn scan<'a, 'b, 'c, 'd, 'e>(
-        &'a self,
-        state: &'b dyn Session,
-        projection: Option<&'c Vec<usize>>,
-        filters: &'d [Expr],
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
         limit: Option<usize>,
-    ) -> BoxFuture<'e, Result<Arc<dyn ExecutionPlan>, DataFusionError>>
-    where
-        'a: 'e,
-        'b: 'e,
-        'c: 'e,
-        'd: 'e,
-        Self: 'e,
-    {
-        Box::pin(ready(self.plan(state, projection, filters, limit)))
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        self.plan(state, projection, filters, limit)
     }
 }

@@ -2,10 +2,10 @@
 //! they fit and the rest in a spill file, and the files of transforms.
 
 use std::fs::File;
-use std::future::ready;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::ipc::reader::StreamReader;
@@ -21,7 +21,6 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use futures::future::BoxFuture;
 
 use super::execute::Streams;
 use super::{Limits, failed};
@@ -145,6 +144,7 @@ impl Shared {
     }
 }
 
+#[async_trait]
 impl TableProvider for Shared {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
@@ -154,21 +154,14 @@ impl TableProvider for Shared {
         TableType::Temporary
     }
 
-    fn scan<'a, 'b, 'c, 'd, 'e>(
-        &'a self,
-        _: &'b dyn Session,
-        projection: Option<&'c Vec<usize>>,
-        _: &'d [Expr],
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
         limit: Option<usize>,
-    ) -> BoxFuture<'e, Result<Arc<dyn ExecutionPlan>, DataFusionError>>
-    where
-        'a: 'e,
-        'b: 'e,
-        'c: 'e,
-        'd: 'e,
-        Self: 'e,
-    {
-        Box::pin(ready(self.plan(projection, limit)))
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        self.plan(projection, limit)
     }
 }
 

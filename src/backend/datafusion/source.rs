@@ -4,6 +4,9 @@
 /// Rows of CSV and JSON lines.
 mod text;
 
+/// Rows of text files that were read before.
+mod parsed;
+
 /// Rows of Parquet.
 mod columnar;
 

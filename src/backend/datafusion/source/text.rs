@@ -2,11 +2,11 @@
 //! query asks for are read.
 
 use std::fs::File;
-use std::future::ready;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StringBuilder};
 use datafusion::arrow::csv::ReaderBuilder;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -19,10 +19,9 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use futures::future::BoxFuture;
 
 use super::remote::shown;
-use super::{places, unreadable};
+use super::{parsed, places, unreadable};
 use crate::backend::BackendError;
 use crate::backend::datafusion::of_csv;
 use crate::dialect::Column;
@@ -89,6 +88,8 @@ pub(super) fn check_values(
         Ok(texts) => texts,
         Err(error) => return vec![error],
     };
+    let keeping = parsed::keeping(path, location, schema);
+    let mut kept = Vec::new();
     let (mut done, mut wrong, mut more) = (file.first_row(), 0, 0_u64);
     for batch in texts {
         let (rows, texts) = match batch {
@@ -98,8 +99,8 @@ pub(super) fn check_values(
                 break;
             }
         };
-        let mut refused = match file.refused(&texts) {
-            Ok(refused) => refused,
+        let (values, mut refused) = match file.tried(&texts) {
+            Ok(tried) => tried,
             Err(error) => {
                 faults.push(BackendError::author(error.strip_backtrace()));
                 break;
@@ -113,11 +114,17 @@ pub(super) fn check_values(
             more += u64::from(wrong >= MOST_FAULTS);
             wrong += 1;
         }
+        if keeping.is_some() {
+            kept.extend(batch_of(schema, values, rows).ok());
+        }
         done += rows;
     }
     if more > 0 {
         let message = format!("`{}`: {} beside these fit no column", shown(path), counted(more, "more value"));
         faults.push(BackendError::author(message));
+    }
+    if let Some(keeping) = keeping.filter(|_| faults.is_empty()) {
+        keeping.keep(kept);
     }
     faults
 }
@@ -132,14 +139,19 @@ impl TextTable {
         let schema = Arc::new(self.schema.project(&wanted)?);
         let columns: Vec<Column> = wanted.iter().map(|at| self.columns[*at].clone()).collect();
         let file = |path: &PathBuf| {
-            let rows = TextFile::new(&self.location, path, &columns, &schema)?;
-            Ok::<_, DataFusionError>(Arc::new(rows) as Arc<dyn PartitionStream>)
+            let mut file = TextFile::new(&self.location, path, &columns, &schema)?;
+            if let Some(rows) = parsed::rows(path, &self.location, &self.schema) {
+                let wanted = rows.iter().map(|batch| batch.project(&wanted));
+                file.parsed = Some(wanted.collect::<Result<_, _>>()?);
+            }
+            Ok::<_, DataFusionError>(Arc::new(file) as Arc<dyn PartitionStream>)
         };
         let partitions = self.files.iter().map(file).collect::<Result<Vec<_>, _>>()?;
         Ok(Arc::new(StreamingTableExec::try_new(schema.clone(), partitions, None, None, false, limit)?))
     }
 }
 
+#[async_trait]
 impl TableProvider for TextTable {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
@@ -149,21 +161,14 @@ impl TableProvider for TextTable {
         TableType::Base
     }
 
-    fn scan<'a, 'b, 'c, 'd, 'e>(
-        &'a self,
-        _: &'b dyn Session,
-        projection: Option<&'c Vec<usize>>,
-        _: &'d [Expr],
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
         limit: Option<usize>,
-    ) -> BoxFuture<'e, Result<Arc<dyn ExecutionPlan>, DataFusionError>>
-    where
-        'a: 'e,
-        'b: 'e,
-        'c: 'e,
-        'd: 'e,
-        Self: 'e,
-    {
-        Box::pin(ready(self.plan(projection, limit)))
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        self.plan(projection, limit)
     }
 }
 
@@ -175,6 +180,8 @@ struct TextFile {
     columns: Vec<Column>,
     conversions: Vec<Conversion>,
     schema: SchemaRef,
+    /// Its rows, where they were read before.
+    parsed: Option<Vec<RecordBatch>>,
 }
 
 impl PartitionStream for TextFile {
@@ -183,13 +190,22 @@ impl PartitionStream for TextFile {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let batches = match self.texts() {
-            Ok(texts) => futures::future::Either::Left(futures::stream::iter(self.typed(texts))),
-            Err(error) => futures::future::Either::Right(futures::stream::iter([Err(external(error))])),
+        let batches: Batches = match &self.parsed {
+            Some(parsed) => Box::new(parsed.clone().into_iter().map(Ok)),
+            None => match self.texts() {
+                Ok(texts) => Box::new(self.typed(texts)),
+                Err(error) => Box::new(std::iter::once(Err(external(error)))),
+            },
         };
-        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches))
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), futures::stream::iter(batches)))
     }
 }
+
+/// Rows and columns of texts.
+type Places = Vec<(usize, usize)>;
+
+/// Batches of values.
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch, DataFusionError>> + Send>;
 
 /// Batches of texts: how many rows, and the wanted columns.
 type Texts = Box<dyn Iterator<Item = Result<(usize, Vec<StringArray>), BackendError>> + Send>;
@@ -204,6 +220,7 @@ impl TextFile {
             columns: columns.to_vec(),
             conversions: conversions.collect::<Result<_, _>>()?,
             schema: schema.clone(),
+            parsed: None,
         })
     }
 
@@ -219,17 +236,18 @@ impl TextFile {
         }
     }
 
-    /// The places of texts that are no values of their columns' types: row and column.
-    fn refused(&self, texts: &[StringArray]) -> Result<Vec<(usize, usize)>, DataFusionError> {
-        let mut refused = Vec::new();
+    /// The values of texts, and the places of those that are none of their columns' types: row and column.
+    fn tried(&self, texts: &[StringArray]) -> Result<(Vec<ArrayRef>, Places), DataFusionError> {
+        let (mut all, mut refused) = (Vec::new(), Vec::new());
         for (column, (texts, conversion)) in texts.iter().zip(&self.conversions).enumerate() {
             let values = conversion.tried(texts)?;
             if values.null_count() != texts.null_count() {
                 let wrong = (0..texts.len()).filter(|row| values.is_null(*row) && !texts.is_null(*row));
                 refused.extend(wrong.map(|row| (row, column)));
             }
+            all.push(values);
         }
-        Ok(refused)
+        Ok((all, refused))
     }
 
     fn typed(&self, texts: Texts) -> impl Iterator<Item = Result<RecordBatch, DataFusionError>> + Send + use<> {
@@ -246,10 +264,14 @@ impl TextFile {
                 }
             }
             done += rows;
-            let options = RecordBatchOptions::new().with_row_count(Some(rows));
-            Ok(RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?)
+            batch_of(&schema, arrays, rows)
         })
     }
+}
+
+fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, DataFusionError> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
 
 fn refused(path: &Path, row: usize, column: &Column, text: &str) -> BackendError {

@@ -1,10 +1,10 @@
 //! Whole files as rows: the file's `name` and its `content`, one row and one batch per file, so that no more of them are in
 //! memory than are being read.
 
-use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
@@ -15,7 +15,6 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use futures::future::BoxFuture;
 
 use super::unreadable;
 use crate::backend::BackendError;
@@ -50,6 +49,7 @@ pub(super) fn check(path: &Path, columns: &[Column]) -> Result<(), BackendError>
     std::fs::File::open(path).map(|_| ()).map_err(|error| unreadable(path, &error))
 }
 
+#[async_trait]
 impl TableProvider for WholeFiles {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
@@ -59,21 +59,14 @@ impl TableProvider for WholeFiles {
         TableType::Base
     }
 
-    fn scan<'a, 'b, 'c, 'd, 'e>(
-        &'a self,
-        _: &'b dyn Session,
-        projection: Option<&'c Vec<usize>>,
-        _: &'d [Expr],
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
         limit: Option<usize>,
-    ) -> BoxFuture<'e, Result<Arc<dyn ExecutionPlan>, DataFusionError>>
-    where
-        'a: 'e,
-        'b: 'e,
-        'c: 'e,
-        'd: 'e,
-        Self: 'e,
-    {
-        Box::pin(ready(self.plan(projection, limit)))
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        self.plan(projection, limit)
     }
 }
 
