@@ -20,7 +20,7 @@ use crate::backend::{Backend, BackendError, Keep, Remedy};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::ledger::{Ledger, LedgerError, RunRecord, Status};
 use crate::name::{Name, TableName};
-use crate::plan::decide::{Ask, Choice, Choices, Reason, decide};
+use crate::plan::decide::{Ask, Choice, Choices, Reason, State, decide};
 use crate::plan::interval::Window;
 use crate::plan::{Origin, Plan};
 use crate::report::{Reporter, Style, log, reporter};
@@ -106,6 +106,27 @@ pub(super) struct Run {
     format: Format,
 }
 
+/// A run to be made: of which jobs, from what, and which run it takes up.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    globals: &'a Globals,
+    loaded: &'a Loaded,
+    wanted: &'a [Name],
+    last: Option<&'a RunRecord>,
+    window: Window,
+}
+
+/// What a run is to do, and the tables and the history that say so.
+struct Decided {
+    plan: Plan,
+    choices: Choices,
+    warnings: Vec<Diagnostic>,
+    tables: Site,
+    ledger: Ledger,
+    state: State,
+    record: RunRecord,
+}
+
 /// How long a run waits for another that publishes the same tables.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
@@ -141,7 +162,8 @@ impl Run {
         }
         let window = growth::window(&loaded, &wanted, &self)?;
         let (Some(from), Some(to), None) = (self.from, self.to, window) else {
-            return self.once(globals, &loaded, &wanted, last.as_ref(), window.unwrap_or_default());
+            let window = window.unwrap_or_default();
+            return self.once(&Attempt { globals, loaded: &loaded, wanted: &wanted, last: last.as_ref(), window });
         };
         let zone = loaded.settings.timezone.clone();
         let to = to.in_zone(&zone);
@@ -151,7 +173,8 @@ impl Run {
         let days = (0..).map_while(|days| from.after_days(days)).map(|day| day.in_zone(&zone));
         for day in days.take_while(|day| *day <= to) {
             loaded = loaded.on(day);
-            match self.once(globals, &loaded, &wanted, None, Window::Next)? {
+            let attempt = Attempt { globals, loaded: &loaded, wanted: &wanted, last: None, window: Window::Next };
+            match self.once(&attempt)? {
                 Outcome::Done => {}
                 other => return Ok(other),
             }
@@ -159,20 +182,13 @@ impl Run {
         Ok(Outcome::Done)
     }
 
-    /// One run; with `last`, one that takes up where that run ended. While another run publishes the same tables it waits, and
-    /// then decides anew: what the other has computed is not computed again.
-    fn once(
-        &self,
-        globals: &Globals,
-        loaded: &Loaded,
-        wanted: &[Name],
-        last: Option<&RunRecord>,
-        window: Window,
-    ) -> Result<Outcome, Outcome> {
+    /// One run. While another run publishes the same tables it waits, and then decides anew: what the other has computed is not
+    /// computed again.
+    fn once(&self, attempt: &Attempt<'_>) -> Result<Outcome, Outcome> {
         let begun = Instant::now();
         let mut waits = false;
         loop {
-            match self.unless_busy(globals, loaded, wanted, last, window)? {
+            match self.unless_busy(attempt)? {
                 Ok(outcome) => return Ok(outcome),
                 Err(busy) if begun.elapsed() > PATIENCE => return Err(failed(busy)),
                 Err(busy) if !waits => tracing::warn!(%busy, "waiting for another run"),
@@ -184,61 +200,16 @@ impl Run {
     }
 
     /// The same; an error within where another run has the tables, or has just changed them.
-    fn unless_busy(
-        &self,
-        globals: &Globals,
-        loaded: &Loaded,
-        wanted: &[Name],
-        last: Option<&RunRecord>,
-        window: Window,
-    ) -> Result<Result<Outcome, BackendError>, Outcome> {
-        let (resolved, problems) = loaded.resolve(wanted);
-        if has_errors(&problems) {
-            return Err(loaded.bind(resolved, problems).err().unwrap_or(Outcome::Failed));
-        }
-        let selection = last.map_or(self.select.as_deref(), |last| last.select.as_deref());
-        let record = self.record(loaded, wanted, selection);
-        let tables = Site::open(loaded, &record.id)?;
-        let mut ledger = tables.ledger(loaded)?;
-        if self.resume && !self.dry_run {
-            ledger.close_elsewhere().map_err(broken)?;
-        }
-        let mut state = state(loaded, &resolved.plan, resolved.volatile(), &tables, &ledger)?;
-        if let Some(last) = last {
-            state.finished = resume::finished(&resolved.plan, last, &tables, &ledger)?;
-        }
-        let asked = asked(&resolved.plan, wanted, selection, self.full_refresh, &state)?;
-        let asked = Ask { unfinished: last.is_some(), window, forward_only: self.forward_only, ..asked };
-        let transfers = transfers(loaded, &tables);
-        let mut choices = decide(&resolved.plan, &asked, &state);
-        let mut problems = problems;
-        if let Site::Snowflake(remote) = &tables {
-            let read = sources_of(loaded, &resolved.plan);
-            problems.extend(remote.compile_against(loaded, &read, Duration::ZERO)?);
-        }
-        let runs = choices.choices.iter().enumerate().filter(|(_, choice)| matches!(choice, Choice::Run(_)));
-        let runs = runs.map(|(at, _)| at).collect();
-        let known = known(&resolved.plan, &runs, &tables)?;
-        let (plan, warnings) = loaded.bind_steps(resolved, problems, &runs, &choices.batches, &known)?;
-        let mut wrong = std::mem::take(&mut choices.problems);
-        if wrong.is_empty() {
-            wrong = growth::outdated(&plan, &choices, &tables)?;
-        }
+    fn unless_busy(&self, attempt: &Attempt<'_>) -> Result<Result<Outcome, BackendError>, Outcome> {
+        let Attempt { globals, loaded, wanted, last, window: _ } = *attempt;
+        let decided = self.decided(attempt)?;
         let mut reporter = self.reporter(globals);
-        if self.dry_run || !wrong.is_empty() {
-            reporter.diagnostics(&warnings);
-        }
-        if !wrong.is_empty() {
-            return Err(Outcome::Wrong(wrong));
-        }
         if self.dry_run {
-            let told = match self.format {
-                Format::Text => super::plan::text(loaded, &plan, &choices),
-                Format::Json => format!("{}\n", super::plan::value(loaded, &plan, &choices, &[])),
-            };
-            return super::print(&told).map(|()| Ok(Outcome::Done)).map_err(Outcome::from);
+            reporter.diagnostics(&decided.warnings);
+            return self.told(loaded, &decided).map(Ok);
         }
-        let adopted = resume::adopted(&choices);
+        let Decided { plan, choices, warnings, tables, mut ledger, state, record } = decided;
+        let (adopted, transfers) = (resume::adopted(&choices), transfers(loaded, &tables));
         let read = read_by(&plan, &choices);
         let decisions = decisions(&plan, choices, self.keep);
         let (backend, local): (Arc<dyn Backend>, _) = match tables {
@@ -270,6 +241,57 @@ impl Run {
             }
             other => Ok(Ok(other)),
         }
+    }
+
+    /// The jobs resolved, what of them runs by what the tables and their history say, and that bound. Whatever is wrong ends it.
+    fn decided(&self, attempt: &Attempt<'_>) -> Result<Decided, Outcome> {
+        let Attempt { globals, loaded, wanted, last, window } = *attempt;
+        let (resolved, mut problems) = loaded.resolve(wanted);
+        if has_errors(&problems) {
+            return Err(loaded.bind(resolved, problems).err().unwrap_or(Outcome::Failed));
+        }
+        let selection = last.map_or(self.select.as_deref(), |last| last.select.as_deref());
+        let record = self.record(loaded, wanted, selection);
+        let tables = Site::open(loaded, &record.id)?;
+        let ledger = tables.ledger(loaded)?;
+        if self.resume && !self.dry_run {
+            ledger.close_elsewhere().map_err(broken)?;
+        }
+        let mut state = state(loaded, &resolved.plan, resolved.volatile(), &tables, &ledger)?;
+        if let Some(last) = last {
+            state.finished = resume::finished(&resolved.plan, last, &tables, &ledger)?;
+        }
+        let asked = asked(&resolved.plan, wanted, selection, self.full_refresh, &state)?;
+        let asked = Ask { unfinished: last.is_some(), window, forward_only: self.forward_only, ..asked };
+        let mut choices = decide(&resolved.plan, &asked, &state);
+        if let Site::Snowflake(remote) = &tables {
+            let read = sources_of(loaded, &resolved.plan);
+            problems.extend(remote.compile_against(loaded, &read, Duration::ZERO)?);
+        }
+        let runs = choices.choices.iter().enumerate().filter(|(_, choice)| matches!(choice, Choice::Run(_)));
+        let runs = runs.map(|(at, _)| at).collect();
+        let known = known(&resolved.plan, &runs, &tables)?;
+        let (plan, warnings) = loaded.bind_steps(resolved, problems, &runs, &choices.batches, &known)?;
+        let mut wrong = std::mem::take(&mut choices.problems);
+        if wrong.is_empty() {
+            wrong = growth::outdated(&plan, &choices, &tables)?;
+        }
+        if !wrong.is_empty() {
+            self.reporter(globals).diagnostics(&warnings);
+            return Err(Outcome::Wrong(wrong));
+        }
+        Ok(Decided { plan, choices, warnings, tables, ledger, state, record })
+    }
+
+    /// What would run and why, on standard output.
+    fn told(&self, loaded: &Loaded, decided: &Decided) -> Result<Outcome, Outcome> {
+        let Decided { plan, choices, .. } = decided;
+        let told = match self.format {
+            Format::Text => super::plan::text(loaded, plan, choices),
+            Format::Json => format!("{}\n", super::plan::value(loaded, plan, choices, &[])),
+        };
+        super::print(&told)?;
+        Ok(Outcome::Done)
     }
 
     /// Who tells what happens. Where nothing does, the plan is all that goes to standard output.

@@ -152,74 +152,18 @@ impl<'a, 's> Resolver<'a, 's> {
         if !self.known.insert(id.clone()) {
             return;
         }
-        let mut planned = PlannedStep::new(id.clone(), Work::Broken);
-        planned.span = Some(step.name.span.clone());
-        planned.publish = step.publish.as_ref().map(|table| table.value.clone());
-        planned.view = step.materialize == Materialization::View;
-        planned.tags = step.tags.clone();
-        planned.patience = patience(step);
-        planned.on_error = step.on_error;
-        planned.local = step.local;
-        planned.incremental = step.incremental.as_ref().map(|how| Arc::new(PlannedIncremental::new((**how).clone())));
-        for need in &step.needs {
-            let needed = job.steps.get(&need.value).map(|needed| &needed.kind);
-            if matches!(needed, Some(StepKind::Export(_))) && !matches!(step.kind, StepKind::Export(_)) {
-                let message =
-                    format!("`{}` is an export, which comes after all other steps of its job", need.value.lower());
-                self.problems.push(Diagnostic::error("reads-export", message).at(need.span.clone()));
-                continue;
-            }
-            let before = StepId { job: id.job.clone(), step: need.value.clone() };
-            self.waits.push((id.clone(), before, Some(need.span.clone())));
-        }
-        let mut transform = None;
-        let text = match &step.kind {
-            StepKind::Sql(sql) => self.text(job, step, sql),
-            StepKind::Transform { name, parameters } => {
-                let (templates, variables) = (self.scope.templates, job.variables_of(step));
-                let read = parameters::read(&name.value, parameters, templates, &variables, &mut self.problems);
-                if let Some((read, filled)) = read {
-                    planned.text = format!("{}: {}", name.value, filled.flow());
-                    planned.clock = if read.reads_now() { Clock::Instant } else { Clock::Unread };
-                    transform = Some(Arc::new(read));
-                }
-                None
-            }
-            StepKind::Load(load) => {
-                match self.fill(job, step).load(load) {
-                    Ok(filled) => {
-                        planned.text = format!("load: {}", load.span.text());
-                        let written = &format!("{}\nmax_bad {:?}", planned.text, filled.max_bad);
-                        planned.outside = described(written, filled.files.iter().map(|file| &file.value));
-                        planned.work = Work::Load(Arc::new(filled));
-                    }
-                    Err(problems) => self.problems.extend(problems),
-                }
-                None
-            }
-            StepKind::Export(export) => {
-                match self.fill(job, step).destination(export) {
-                    // Its columns are not known yet, and so not their names there.
-                    Ok(to) => {
-                        let export_to = PlannedExport { to, names: Vec::new() };
-                        planned.outside = described(export.span.text(), [&export_to.place()]);
-                        planned.export = Some(Arc::new(export_to));
-                    }
-                    Err(problems) => self.problems.extend(problems),
-                }
-                self.text(job, step, &outside::query(export))
-            }
-        };
+        let mut planned = declared(id, step);
+        self.wait_for_needs(job, step, &planned.id);
+        let (text, transform) = self.work(job, step, &mut planned);
         if let Some(transform) = &transform {
             planned.inputs = self.named_inputs(job, step, transform.inputs());
             let earlier = transform.earlier().and_then(|at| planned.inputs.get_mut(at));
             if let (Some(input), Some(table)) = (earlier, &planned.publish)
-                && matches!(&input.origin, Origin::Step(read, _) if *read == id)
+                && matches!(&input.origin, Origin::Step(read, _) if *read == planned.id)
             {
                 input.origin = Origin::Own(table.clone());
             }
         }
-        planned.promise = promise(step);
         if let Some(text) = &text {
             text.rendered.text().clone_into(&mut planned.text);
             planned.written = Some(text.rendered.clone());
@@ -239,6 +183,62 @@ impl<'a, 's> Resolver<'a, 's> {
             }
         }
         self.found.push(Found { planned, text, transform, tests, step });
+    }
+
+    /// Steps that this one names under `needs` come before it, whether it reads them or not.
+    fn wait_for_needs(&mut self, job: &Job, step: &Step, id: &StepId) {
+        for need in &step.needs {
+            let needed = job.steps.get(&need.value).map(|needed| &needed.kind);
+            if matches!(needed, Some(StepKind::Export(_))) && !matches!(step.kind, StepKind::Export(_)) {
+                let message =
+                    format!("`{}` is an export, which comes after all other steps of its job", need.value.lower());
+                self.problems.push(Diagnostic::error("reads-export", message).at(need.span.clone()));
+                continue;
+            }
+            let before = StepId { job: id.job.clone(), step: need.value.clone() };
+            self.waits.push((id.clone(), before, Some(need.span.clone())));
+        }
+    }
+
+    /// What the step does: its query, where it has one, or its transform. What else it does is put into `planned`.
+    fn work(&mut self, job: &Job, step: &Step, planned: &mut PlannedStep) -> (Option<Text>, Option<Arc<Transform>>) {
+        match &step.kind {
+            StepKind::Sql(sql) => (self.text(job, step, sql), None),
+            StepKind::Transform { name, parameters } => {
+                let (templates, variables) = (self.scope.templates, job.variables_of(step));
+                let read = parameters::read(&name.value, parameters, templates, &variables, &mut self.problems);
+                let transform = read.map(|(read, filled)| {
+                    planned.text = format!("{}: {}", name.value, filled.flow());
+                    planned.clock = if read.reads_now() { Clock::Instant } else { Clock::Unread };
+                    Arc::new(read)
+                });
+                (None, transform)
+            }
+            StepKind::Load(load) => {
+                match self.fill(job, step).load(load) {
+                    Ok(filled) => {
+                        planned.text = format!("load: {}", load.span.text());
+                        let written = &format!("{}\nmax_bad {:?}", planned.text, filled.max_bad);
+                        planned.outside = described(written, filled.files.iter().map(|file| &file.value));
+                        planned.work = Work::Load(Arc::new(filled));
+                    }
+                    Err(problems) => self.problems.extend(problems),
+                }
+                (None, None)
+            }
+            StepKind::Export(export) => {
+                match self.fill(job, step).destination(export) {
+                    // Its columns are not known yet, and so not their names there.
+                    Ok(to) => {
+                        let export_to = PlannedExport { to, names: Vec::new() };
+                        planned.outside = described(export.span.text(), [&export_to.place()]);
+                        planned.export = Some(Arc::new(export_to));
+                    }
+                    Err(problems) => self.problems.extend(problems),
+                }
+                (self.text(job, step, &outside::query(export)), None)
+            }
+        }
     }
 
     fn fill<'f>(&self, job: &'f Job, step: &'f Step) -> outside::Fill<'f>
@@ -427,6 +427,21 @@ impl<'a, 's> Resolver<'a, 's> {
 fn described<'t>(written: &str, places: impl IntoIterator<Item = &'t String>) -> String {
     let places: Vec<&str> = places.into_iter().map(String::as_str).collect();
     format!("{written}\n{}", places.join("\n"))
+}
+
+/// A step as its author declared it; what it does and reads is found later.
+fn declared(id: StepId, step: &Step) -> PlannedStep {
+    let mut planned = PlannedStep::new(id, Work::Broken);
+    planned.span = Some(step.name.span.clone());
+    planned.publish = step.publish.as_ref().map(|table| table.value.clone());
+    planned.view = step.materialize == Materialization::View;
+    planned.tags = step.tags.clone();
+    planned.patience = patience(step);
+    planned.on_error = step.on_error;
+    planned.local = step.local;
+    planned.incremental = step.incremental.as_ref().map(|how| Arc::new(PlannedIncremental::new((**how).clone())));
+    planned.promise = promise(step);
+    planned
 }
 
 fn patience(step: &Step) -> Patience {

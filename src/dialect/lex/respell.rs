@@ -84,7 +84,7 @@ impl Respelling {
         if is_one_of(word, &["COLLATE"]) && self.collation(token.span) {
             return;
         }
-        if is_one_of(word, &["FROM"]) && self.follows(&Token::RParen) && self.from_an_end() {
+        if is_one_of(word, &["FROM"]) && self.follows(&Token::RParen) && self.end_of_nth_value() {
             return;
         }
         if is_one_of(word, &["TIMESTAMP"]) && self.zoned(token.span) {
@@ -110,7 +110,7 @@ impl Respelling {
     }
 
     /// FROM FIRST of NTH_VALUE goes, FROM LAST makes it another function; whether it was one of them.
-    fn from_an_end(&mut self) -> bool {
+    fn end_of_nth_value(&mut self) -> bool {
         let (first, last) = (self.after(self.at, &["FIRST"]), self.after(self.at, &["LAST"]));
         let end = first
             .or(last)

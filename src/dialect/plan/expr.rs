@@ -39,30 +39,17 @@ impl<'a> Binder<'a> {
             E::Case { operand, conditions, else_result, .. } => {
                 self.case(operand.as_deref(), conditions, else_result.as_deref(), written, scope)
             }
-            E::Cast { kind, expr, data_type, array, format } => {
-                if *array || format.is_some() {
-                    let span = self.place(written);
-                    return Err(self.refuse("`CAST … FORMAT` and `… ARRAY` are not Snowflake SQL", span));
-                }
-                let attempt = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
-                let inner = self.expr(expr, scope)?;
-                self.cast(inner, data_type, attempt, written, scope)
-            }
-            E::TypedString(typed) => {
-                let text = typed.value.value.clone().into_string().unwrap_or_default();
-                let literal = Expr::Literal(ScalarValue::Utf8(Some(text)), None);
-                self.cast(literal, &typed.data_type, false, written, scope)
-            }
+            E::Cast { .. } | E::TypedString(_) => self.written_cast(written, scope),
             E::JsonAccess { value, path } => self.path(value, path, written, scope),
             E::CompoundFieldAccess { root, access_chain } => self.accesses(root, access_chain, written, scope),
-            E::IsNull(inner) => Ok(Expr::IsNull(Box::new(self.expr(inner, scope)?))),
-            E::IsNotNull(inner) => Ok(Expr::IsNotNull(Box::new(self.expr(inner, scope)?))),
-            E::IsTrue(inner) => Ok(Expr::IsTrue(Box::new(self.boolean(inner, scope)?))),
-            E::IsFalse(inner) => Ok(Expr::IsFalse(Box::new(self.boolean(inner, scope)?))),
-            E::IsNotTrue(inner) => Ok(Expr::IsNotTrue(Box::new(self.boolean(inner, scope)?))),
-            E::IsNotFalse(inner) => Ok(Expr::IsNotFalse(Box::new(self.boolean(inner, scope)?))),
-            E::IsUnknown(inner) => Ok(Expr::IsUnknown(Box::new(self.boolean(inner, scope)?))),
-            E::IsNotUnknown(inner) => Ok(Expr::IsNotUnknown(Box::new(self.boolean(inner, scope)?))),
+            E::IsNull(_)
+            | E::IsNotNull(_)
+            | E::IsTrue(_)
+            | E::IsFalse(_)
+            | E::IsNotTrue(_)
+            | E::IsNotFalse(_)
+            | E::IsUnknown(_)
+            | E::IsNotUnknown(_) => self.is(written, scope),
             E::IsDistinctFrom(left, right) => self.distinctness(left, right, true, written, scope),
             E::IsNotDistinctFrom(left, right) => self.distinctness(left, right, false, written, scope),
             E::InList { expr, list, negated } => self.in_list(expr, list, *negated, written, scope),
@@ -73,11 +60,6 @@ impl<'a> Binder<'a> {
             E::ILike { negated, any, expr, pattern, escape_char } => {
                 self.like(expr, pattern, escape_char.as_ref(), *any, *negated, true, written, scope)
             }
-            E::RLike { negated, expr, pattern, regexp: _ } => {
-                let args = vec![self.expr(expr, scope)?, self.expr(pattern, scope)?];
-                let matched = self.function("rlike", args, written, scope)?;
-                Ok(if *negated { Expr::Not(Box::new(matched)) } else { matched })
-            }
             E::InSubquery { expr, subquery, negated } => self.in_subquery(expr, subquery, *negated, written, scope),
             E::Exists { subquery, negated } => self.exists(subquery, *negated, scope),
             E::Subquery(query) => self.scalar_subquery(query, scope),
@@ -86,6 +68,71 @@ impl<'a> Binder<'a> {
             }
             E::AllOp { left, compare_op, right } => self.any_or_all(left, compare_op, right, false, written, scope),
             E::Interval(interval) => self.interval(interval, written),
+            E::Prefixed { prefix, value } if prefix.value == "CONNECT_BY_ROOT" => self.connect_by_root(value, scope),
+            E::Prior(inner) => self.prior(inner, written, scope),
+            other => self.special_call(other, scope),
+        }
+    }
+
+    /// `CAST`, `::` and `DATE '…'`.
+    fn written_cast(&mut self, written: &ast::Expr, scope: &Scope<'_>) -> Bound<Expr> {
+        use ast::Expr as E;
+        match written {
+            E::Cast { array: false, format: None, kind, expr, data_type } => {
+                let attempt = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
+                let inner = self.expr(expr, scope)?;
+                self.cast(inner, data_type, attempt, written, scope)
+            }
+            E::TypedString(typed) => {
+                let text = typed.value.value.clone().into_string().unwrap_or_default();
+                let literal = Expr::Literal(ScalarValue::Utf8(Some(text)), None);
+                self.cast(literal, &typed.data_type, false, written, scope)
+            }
+            _ => {
+                let span = self.place(written);
+                Err(self.refuse("`CAST … FORMAT` and `… ARRAY` are not Snowflake SQL", span))
+            }
+        }
+    }
+
+    /// `IS [NOT] NULL | TRUE | FALSE | UNKNOWN`.
+    fn is(&mut self, written: &ast::Expr, scope: &Scope<'_>) -> Bound<Expr> {
+        use ast::Expr as E;
+        Ok(match written {
+            E::IsNull(inner) => Expr::IsNull(Box::new(self.expr(inner, scope)?)),
+            E::IsNotNull(inner) => Expr::IsNotNull(Box::new(self.expr(inner, scope)?)),
+            E::IsTrue(inner) => Expr::IsTrue(Box::new(self.boolean(inner, scope)?)),
+            E::IsFalse(inner) => Expr::IsFalse(Box::new(self.boolean(inner, scope)?)),
+            E::IsNotTrue(inner) => Expr::IsNotTrue(Box::new(self.boolean(inner, scope)?)),
+            E::IsNotFalse(inner) => Expr::IsNotFalse(Box::new(self.boolean(inner, scope)?)),
+            E::IsUnknown(inner) => Expr::IsUnknown(Box::new(self.boolean(inner, scope)?)),
+            E::IsNotUnknown(inner) => Expr::IsNotUnknown(Box::new(self.boolean(inner, scope)?)),
+            other => return self.foreign(other),
+        })
+    }
+
+    /// `PRIOR` of CONNECT BY: the expression over the row above.
+    fn prior(&mut self, inner: &ast::Expr, written: &ast::Expr, scope: &Scope<'_>) -> Bound<Expr> {
+        let Some(prior) = scope.prior else {
+            let span = self.place(written);
+            return Err(self.refuse("PRIOR outside CONNECT BY", span));
+        };
+        let mut before = scope.clone();
+        before.relations = prior;
+        before.merged = &[];
+        before.prior = None;
+        self.expr(inner, &before)
+    }
+
+    /// Calls that have a grammar of their own, `EXTRACT(part FROM x)` or `[a, b]`: the function that each stands for.
+    fn special_call(&mut self, written: &ast::Expr, scope: &Scope<'_>) -> Bound<Expr> {
+        use ast::Expr as E;
+        match written {
+            E::RLike { negated, expr, pattern, regexp: _ } => {
+                let args = vec![self.expr(expr, scope)?, self.expr(pattern, scope)?];
+                let matched = self.function("rlike", args, written, scope)?;
+                Ok(if *negated { Expr::Not(Box::new(matched)) } else { matched })
+            }
             E::Array(array) => {
                 let items = array.elem.iter().map(|item| self.expr(item, scope)).collect::<Vec<_>>();
                 let items = items.into_iter().collect::<Bound<Vec<Expr>>>()?;
@@ -124,20 +171,6 @@ impl<'a> Binder<'a> {
                 }
                 self.function("trim", args, written, scope)
             }
-            E::Prefixed { prefix, value } if prefix.value == "CONNECT_BY_ROOT" => self.connect_by_root(value, scope),
-            E::Prior(inner) => match scope.prior {
-                Some(prior) => {
-                    let mut before = scope.clone();
-                    before.relations = prior;
-                    before.merged = &[];
-                    before.prior = None;
-                    self.expr(inner, &before)
-                }
-                None => {
-                    let span = self.place(written);
-                    Err(self.refuse("PRIOR outside CONNECT BY", span))
-                }
-            },
             other => self.foreign(other),
         }
     }

@@ -94,7 +94,7 @@ impl<'a> Binder<'a> {
         }
         let wrong = match (name, args.as_mut_slice()) {
             ("ntile", [Expr::Literal(count, _)]) => {
-                (!whole(count).is_some_and(|count| count > 0)).then_some("the argument of `ntile` must be 1 or more")
+                whole(count).is_none_or(|count| count <= 0).then_some("the argument of `ntile` must be 1 or more")
             }
             ("nth_value", [_, Expr::Literal(ScalarValue::Int64(Some(position)), _)])
                 if (1..=LAST_POSITION).contains(position) =>

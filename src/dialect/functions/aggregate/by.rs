@@ -121,7 +121,10 @@ impl Group for ExtremeBy {
 
 /// MODE: the value that is there most often, the one that came first where several are.
 #[derive(Debug, Default)]
-struct Mode(IndexMap<Box<[u8]>, (Box<[u8]>, u64)>);
+struct Mode(IndexMap<Box<[u8]>, Counted>);
+
+/// A value as bytes, and how often it is there.
+type Counted = (Box<[u8]>, u64);
 
 impl Mode {
     fn add(&mut self, key: &[u8], value: &[u8], count: u64) {

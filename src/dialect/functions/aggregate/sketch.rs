@@ -1,12 +1,12 @@
 //! Distinct counts and frequent values that Snowflake estimates: APPROX_COUNT_DISTINCT, the HLL functions, APPROX_TOP_K.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, StringArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err, plan_err};
+use hashbrown::{DefaultHashBuilder, HashSet};
 use indexmap::IndexMap;
 
 use super::frame::{Group, Setup, aggregate, approximate, put, take};
@@ -174,7 +174,7 @@ fn hll_estimate(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// APPROX_TOP_K: how often each value is there.
 #[derive(Debug, Default)]
-struct TopK(IndexMap<Vec<u8>, (Box<str>, u64)>);
+struct TopK(IndexMap<Vec<u8>, (Box<str>, u64), DefaultHashBuilder>);
 
 impl TopK {
     fn add(&mut self, text: &str, count: u64) {
@@ -198,7 +198,7 @@ impl Group for TopK {
         };
         let text = |group: &Self| {
             let mut counts: Vec<_> = group.0.values().collect();
-            counts.sort_by(|a, b| b.1.cmp(&a.1));
+            counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
             let pairs: Vec<String> =
                 counts.iter().take(wanted as usize).map(|(text, count)| format!("[{text},{count}]")).collect();
             Some(format!("[{}]", pairs.join(",")))
