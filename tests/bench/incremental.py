@@ -1,9 +1,10 @@
 """CPU of one more day of `fact_audience` beside that of a full rebuild, and of a run with nothing to do.
 
-    python3 tests/bench/incremental.py --pipe target/release/pipe [--events 20000000] [--days 365]
+    python3 tests/bench/incremental.py --pipe target/release/pipe [--events 20000000] [--days 365] [--dbt dbt]
 
 Writes a made-up watch log as Parquet (needs duckdb), runs the project's job on it in a temporary folder, adds a day, and
-prints the CPU seconds of each run.
+prints the CPU seconds of each run. With `--dbt` (needs dbt-duckdb) the same model of dbt-duckdb runs beside it, and what both
+publish is compared.
 """
 
 import argparse
@@ -16,6 +17,8 @@ import tempfile
 import time
 
 import duckdb
+
+import incremental_dbt
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -55,14 +58,24 @@ def watches(folder: pathlib.Path, events: int, days: int, first: int, last: int)
     )
 
 
-def cpu(pipe: pathlib.Path, folder: pathlib.Path, *words: str) -> float:
+def cpu(command: list, folder: pathlib.Path) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.time()
-    subprocess.run([pipe, "run", "fact_audience", *words], cwd=folder, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"{' '.join(words):45} {used:8.2f} CPU s  {time.time() - started:8.2f} s")
+    words = " ".join(str(word) for word in [pathlib.Path(command[0]).name, *command[1:]])
+    print(f"{words:75} {used:8.2f} CPU s  {time.time() - started:8.2f} s", flush=True)
     return used
+
+
+def compare(pipe: pathlib.Path, folder: pathlib.Path, dbt: pathlib.Path) -> None:
+    """Rows, viewers and minutes of both."""
+    sums = "select count(*), sum(reach), sum(engaged_viewers), round(sum(minutes_watched)) from "
+    command = [pipe, "sql", "--format", "csv", sums + "dw.fact_audience"]
+    mine = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    theirs = duckdb.connect(f"{dbt}/bench.duckdb", read_only=True).sql(sums + "fact_audience").fetchall()[0]
+    print(f"rows, reach, engaged viewers, minutes: pipe {mine}; dbt {','.join(str(number) for number in theirs)}")
 
 
 def main() -> None:
@@ -70,18 +83,27 @@ def main() -> None:
     parser.add_argument("--pipe", type=pathlib.Path, default=ROOT / "target/release/pipe")
     parser.add_argument("--events", type=int, default=20_000_000)
     parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--dbt", help="the command of dbt, to run dbt-duckdb beside it")
     args = parser.parse_args()
-    pipe = args.pipe.resolve()
+    run = [args.pipe.resolve(), "run", "fact_audience"]
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
         folder = pathlib.Path(name)
         project(folder, args.days)
         for first in range(args.days, 0, -30):
             watches(folder, args.events, args.days, first, max(first - 29, 1))
-        full = cpu(pipe, folder, "--date", "2026-11-01", "--full-refresh")
+        full = cpu([*run, "--date", "2026-11-01", "--full-refresh"], folder)
+        beside = incremental_dbt.write(folder)
+        model = lambda day, *more: [args.dbt, "run", "--profiles-dir", ".", "--vars", f"day: '{day}'", *more]
+        if args.dbt:
+            theirs_full = cpu(model("2026-11-01", "--full-refresh"), beside)
         watches(folder, args.events, args.days, 0, 0)
-        day = cpu(pipe, folder, "--date", "2026-11-02")
-        cpu(pipe, folder, "--date", "2026-11-02")
+        day = cpu([*run, "--date", "2026-11-02"], folder)
+        cpu([*run, "--date", "2026-11-02"], folder)
         print(f"one more day costs {100 * day / full:.1f} % of a full rebuild")
+        if args.dbt:
+            theirs = cpu(model("2026-11-02"), beside)
+            print(f"with dbt-duckdb it costs {100 * theirs / theirs_full:.1f} %")
+            compare(run[0], folder, beside)
 
 
 if __name__ == "__main__":

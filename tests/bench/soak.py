@@ -77,9 +77,9 @@ def run(pipe, folder):
 
 
 def digests(pipe, folder):
-    """Of every published table, a digest of its rows in any order."""
-    found = {}
-    for schema in sorted((folder / ".pipe/warehouse").resolve().iterdir()):
+    """Of every published table, a digest of its rows in any order; none where no run has got as far as a warehouse."""
+    found, warehouse = {}, folder / ".pipe/warehouse"
+    for schema in sorted(warehouse.resolve().iterdir()) if warehouse.exists() else []:
         for table in sorted(schema.iterdir()) if schema.is_dir() else []:
             name = f"{schema.name}.{table.name}"
             rows = subprocess.run([pipe, "sql", "--format", "csv", f"select * from {name}"], cwd=folder, capture_output=True)
