@@ -1,8 +1,9 @@
 //! Whether a table is as ever: its profile against its contract, against its own earlier days, and against the profiles of
 //! earlier runs and checks.
 //!
-//! Days are judged by those before them once there are `FEWEST_DAYS` of these; a profile is judged by
-//! earlier profiles once there are `FEWEST_PROFILES` of other states of the table. Before that only the contract speaks.
+//! Days are judged by those before them once there are `FEWEST_DAYS` of these. A profile is judged by those of other states of
+//! the table: by their spread once there are `FEWEST_PROFILES`; one or two do not tell what is usual from what is not, so that
+//! only what is `CAUTION` times as far off counts. Before that only the contract speaks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,8 +17,15 @@ use crate::name::{Name, TableName};
 use crate::rule::Severity;
 use crate::source::Contract;
 
-/// Profiles of other states of a table that must be remembered for one to be judged by them.
+/// Profiles of other states of a table that must be remembered for their spread to count.
 pub const FEWEST_PROFILES: usize = 3;
+/// How much further a measure must be off where there are fewer.
+const CAUTION: f64 = 1.5;
+/// The smallest share of rows that makes a value of a code worth telling when it appears, and when it goes.
+const NEW_CODE: f64 = 0.01;
+const LOST_CODE: f64 = 0.02;
+/// The same where there are fewer profiles than `FEWEST_PROFILES`.
+const CODE_OF_FEW: f64 = 0.05;
 /// Earlier profiles that say what is usual.
 const MOST_PROFILES: usize = 28;
 /// How far the rows of a day may be from what is usual, in hundredths, unless the author says otherwise.
@@ -329,19 +337,11 @@ impl Judge<'_> {
         let weekday = |record: &&&ProfileRecord| record.clock.weekday() == self.now.weekday();
         let same: Vec<&ProfileRecord> = all.iter().filter(weekday).copied().collect();
         let earlier = if same.len() >= FEWEST_PROFILES { same } else { all };
-        if earlier.len() < FEWEST_PROFILES {
-            return;
-        }
         let now = self.profile.measures(self.now);
         let since = earlier.first().map(|record| record.clock.date_naive());
-        let values = |name: &str| -> Vec<f64> {
-            earlier.iter().filter_map(|record| record.measures.get(name).copied()).collect()
-        };
         for (name, value) in &now {
-            let earlier = values(name);
-            if earlier.len() >= FEWEST_PROFILES {
-                self.measure(name, *value, &earlier, since);
-            }
+            let values: Vec<f64> = earlier.iter().filter_map(|record| record.measures.get(name).copied()).collect();
+            self.measure(name, *value, &values, since);
         }
         self.codes_in_history(&now, &earlier);
     }
@@ -349,21 +349,26 @@ impl Judge<'_> {
     fn measure(&mut self, name: &str, value: f64, earlier: &[f64], since: Option<NaiveDate>) {
         let Some(usual) = median(earlier.iter().copied()) else { return };
         let since = since.filter(|_| self.profile.timing == Timing::Still);
+        let caution = if earlier.len() < FEWEST_PROFILES { CAUTION } else { 1.0 };
         let share = (self.expected.volume.unwrap_or(VOLUME) / 100.0).min(0.99);
-        let bound = -(1.0 - share).ln();
+        let bound = -(1.0 - share).ln() * caution;
         let as_logs = |value: f64| (value + 0.5).ln();
         let logs: Vec<f64> = earlier.iter().map(|value| as_logs(*value)).collect();
         let mut parts = name.splitn(3, '|');
         let measure = parts.next().unwrap_or_default();
         let column = parts.next().map(|column| self.column_called(column));
         match (measure, column) {
-            ("rows", _) if is_off(as_logs(value), &logs, bound) => {
-                let a_day = if self.profile.timing == Timing::Still { "" } else { " a day" };
+            ("rows" | "total", _) if is_off(as_logs(value), &logs, bound) => {
+                let of = match (measure, &self.profile.timing) {
+                    ("total", _) => " in all",
+                    (_, Timing::Still) => "",
+                    _ => " a day",
+                };
                 let message =
-                    format!("{} rows{a_day} where about {} were usual in earlier runs", whole(value), whole(usual));
+                    format!("{} rows{of} where about {} were usual in earlier runs", whole(value), whole(usual));
                 self.tell(None, "rows", since, message);
             }
-            ("duplicates", _) if value > usual && is_off(value, earlier, 0.03) => {
+            ("duplicates", _) if value > usual && is_off(value, earlier, 0.03 * caution) => {
                 let message = format!(
                     "{} of its rows repeat another row where {} was usual in earlier runs",
                     percent(value),
@@ -371,20 +376,8 @@ impl Judge<'_> {
                 );
                 self.tell(None, "duplicates", since, message);
             }
-            ("hour", _) => {
-                let away = |other: f64| (other - usual + 12.0).rem_euclid(24.0) - 12.0;
-                let turned: Vec<f64> = earlier.iter().map(|other| away(*other)).collect();
-                let shift = away(value);
-                if is_off(shift, &turned, 0.75) {
-                    let way = if shift > 0.0 { "later" } else { "earlier" };
-                    let message = format!(
-                        "its times of day are {:.1} hours {way} than in earlier runs; is it another time zone?",
-                        shift.abs()
-                    );
-                    self.tell(None, "hour", since, message);
-                }
-            }
-            ("nulls", Some(column)) if is_off(value, earlier, 0.02) => {
+            ("hour", _) => self.hour(value, usual, earlier),
+            ("nulls", Some(column)) if is_off(value, earlier, 0.02 * caution) => {
                 let message = format!(
                     "{} of its rows have no `{}` where {} was usual in earlier runs",
                     percent(value),
@@ -393,7 +386,7 @@ impl Judge<'_> {
                 );
                 self.tell(Some(&column), "nulls", since, message);
             }
-            ("level", Some(column)) if is_off(value, earlier, 0.4) => {
+            ("level", Some(column)) if is_off(value, earlier, 0.4 * caution) => {
                 let message = format!("{} in earlier runs", times(&column, value - usual));
                 self.tell(Some(&column), "level", since, message);
             }
@@ -412,53 +405,63 @@ impl Judge<'_> {
         }
     }
 
+    /// The time of day against that of earlier profiles, the short way round the clock. A few rows may differ by chance.
+    fn hour(&mut self, value: f64, usual: f64, earlier: &[f64]) {
+        let away = |other: f64| (other - usual + 12.0).rem_euclid(24.0) - 12.0;
+        let turned: Vec<f64> = earlier.iter().map(|other| away(*other)).collect();
+        let shift = away(value);
+        if is_off(shift, &turned, 0.75_f64.max(25.0 / exact(self.profile.rows()).sqrt())) {
+            let way = if shift > 0.0 { "later" } else { "earlier" };
+            let message = format!(
+                "its times of day are {:.1} hours {way} than in earlier runs; is it another time zone?",
+                shift.abs()
+            );
+            self.tell(None, "hour", None, message);
+        }
+    }
+
     /// Values of a code that no earlier profile had, or that all had.
     fn codes_in_history(&mut self, now: &BTreeMap<String, f64>, earlier: &[&ProfileRecord]) {
-        let codes = |measures: &BTreeMap<String, f64>| -> BTreeSet<String> {
-            measures.keys().filter(|name| name.starts_with("value|")).cloned().collect()
+        let with_code = |measures: &BTreeMap<String, f64>, column: &str| {
+            measures
+                .keys()
+                .any(|name| name.strip_prefix("value|").is_some_and(|rest| rest.split('|').next() == Some(column)))
         };
-        let columns = |names: &BTreeSet<String>| -> BTreeSet<String> {
-            names.iter().filter_map(|name| name.split('|').nth(1)).map(str::to_owned).collect()
-        };
-        let (here, all): (BTreeSet<String>, Vec<BTreeSet<String>>) =
-            (codes(now), earlier.iter().map(|record| codes(&record.measures)).collect());
-        let known = columns(&here);
-        for name in &here {
-            let mut parts = name.splitn(3, '|').skip(1);
-            let (Some(column), Some(value)) = (parts.next(), parts.next()) else { continue };
-            let judged = all.iter().filter(|names| columns(names).contains(column)).count() >= FEWEST_PROFILES;
-            let column = self.column_called(column);
-            let share = now.get(name).copied().unwrap_or_default();
-            if judged
-                && !is_key(&column, self.expected.contract)
-                && share > 0.01
-                && all.iter().all(|names| !names.contains(name))
-            {
-                let message = format!(
-                    "{} of its rows have the value {value} in `{}`, which no earlier run saw",
-                    percent(share),
-                    column.lower()
-                );
-                self.tell(Some(&column), "values", None, message);
+        let mut names: BTreeSet<&String> = now.keys().collect();
+        names.extend(earlier.iter().flat_map(|record| record.measures.keys()));
+        for name in names {
+            let Some((column, value)) = name.strip_prefix("value|").and_then(|rest| rest.split_once('|')) else {
+                continue;
+            };
+            let judged: Vec<&&ProfileRecord> =
+                earlier.iter().filter(|record| with_code(&record.measures, column)).collect();
+            let few = judged.len() < FEWEST_PROFILES;
+            let called = self.column_called(column);
+            if judged.is_empty() || !with_code(now, column) || is_key(&called, self.expected.contract) {
+                continue;
             }
-        }
-        let always = all.iter().skip(1).fold(all.first().cloned().unwrap_or_default(), |both, names| &both & names);
-        for name in always.difference(&here) {
-            let mut parts = name.splitn(3, '|').skip(1);
-            let (Some(column), Some(value)) = (parts.next(), parts.next()) else { continue };
-            let usual =
-                median(earlier.iter().filter_map(|record| record.measures.get(name).copied())).unwrap_or_default();
-            if known.contains(column) && usual > 0.02 {
-                let column = self.column_called(column);
-                if is_key(&column, self.expected.contract) {
-                    continue;
+            let before: Vec<f64> = judged.iter().filter_map(|record| record.measures.get(name).copied()).collect();
+            match now.get(name) {
+                Some(share) if before.is_empty() && *share > if few { CODE_OF_FEW } else { NEW_CODE } => {
+                    let message = format!(
+                        "{} of its rows have the value {value} in `{}`, which no earlier run saw",
+                        percent(*share),
+                        called.lower()
+                    );
+                    self.tell(Some(&called), "values", None, message);
                 }
-                let message = format!(
-                    "no row has the value {value} in `{}`, which {} of the rows had in earlier runs",
-                    column.lower(),
-                    percent(usual)
-                );
-                self.tell(Some(&column), "values", None, message);
+                None if before.len() == judged.len() => {
+                    let usual = median(before).unwrap_or_default();
+                    if usual > if few { CODE_OF_FEW } else { LOST_CODE } {
+                        let message = format!(
+                            "no row has the value {value} in `{}`, which {} of the rows had in earlier runs",
+                            called.lower(),
+                            percent(usual)
+                        );
+                        self.tell(Some(&called), "values", None, message);
+                    }
+                }
+                _ => {}
             }
         }
     }

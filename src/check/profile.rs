@@ -222,6 +222,9 @@ impl Profile {
         };
         let dated: BTreeMap<NaiveDate, &Day> = self.days.iter().filter_map(|day| Some((day.day?, day))).collect();
         let Some((first, _)) = dated.first_key_value() else { return (Vec::new(), from) };
+        // Where there are older rows, days without any are days of the table too.
+        let is_older = self.days.iter().any(|day| day.day.is_none() && day.newest.is_some());
+        let first = if is_older { today - TimeDelta::days(DAYS) } else { *first };
         let days = first.iter_days().take_while(|day| *day < end);
         let series = days.map(|day| match dated.get(&day) {
             Some(found) => (*found).clone(),
@@ -231,7 +234,7 @@ impl Profile {
     }
 
     /// The measures to remember and to hold against earlier ones, by a name each: of the days that are judged, or of the
-    /// whole table where it has no times.
+    /// whole table where it has no times. `total` counts the rows of all days, since jobs may read those too.
     pub fn measures(&self, now: DateTime<Utc>) -> BTreeMap<String, f64> {
         let days: Vec<Day> = match &self.timing {
             Timing::Still => self.days.clone(),
@@ -243,6 +246,9 @@ impl Profile {
         let rows: u64 = days.iter().map(|day| day.rows).sum();
         let mut measures = BTreeMap::new();
         measures.insert("rows".to_owned(), exact(rows) / exact(days.len().max(1) as u64));
+        if self.timing != Timing::Still {
+            measures.insert("total".to_owned(), exact(self.rows()));
+        }
         if rows == 0 {
             return measures;
         }

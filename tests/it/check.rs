@@ -457,6 +457,81 @@ fn clean_variations_raise_no_alarm() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Faults of a table as a whole, which its own days cannot show: what it is, how it is planted, and the table.
+const AFTER_ONE_CHECK: &[(&str, Plant, &str)] = &[
+    (
+        "half of the ratings are gone",
+        |tables, _| change(tables, "rating", 0, EVER, |at, row| if at % 2 == 0 { vec![row.to_vec()] } else { vec![] }),
+        "tv.rating",
+    ),
+    (
+        "the whole schedule is two hours late",
+        |tables, _| change(tables, "airing", 2, EVER, |_, row| with(row, 2, later(&row[2], 2))),
+        "tv.airing",
+    ),
+    (
+        "seconds became milliseconds, in all rows",
+        |tables, _| {
+            change(tables, "watch", 3, EVER, |_, row| with(row, 4, row[4].parse::<u64>().unwrap() * 1000));
+        },
+        "tv.watch",
+    ),
+    (
+        "a service has another number",
+        |tables, _| {
+            change(tables, "rating", 0, EVER, |_, row| with(row, 1, if row[1] == "1" { "11" } else { &row[1] }));
+        },
+        "tv.rating",
+    ),
+    (
+        "all but the last week is gone",
+        |tables, _| {
+            let from = (today() - Days::new(8)).to_string();
+            change(tables, "watch", 3, EVER, |_, row| if row[3] >= from { vec![row.to_vec()] } else { vec![] });
+        },
+        "tv.watch",
+    ),
+];
+
+#[test]
+fn one_earlier_check_is_enough_for_faults_of_a_whole_table() {
+    let mut wrong = Vec::new();
+    for (fault, plant, table) in AFTER_ONE_CHECK {
+        let mut tables = warehouse(today(), 1, 0);
+        let project = project(&tables);
+        assert_eq!(project.pipe("check").code, 0);
+        plant(&mut tables, &project);
+        tables.iter().for_each(|(name, rows)| write(&project, name, rows));
+        let ran = project.pipe(&format!("check {} --format json", check_of(table)));
+        let (verdicts, named) = found(&ran);
+        if ran.code != 1 || verdicts != ["data"] || named.is_empty() || named.iter().any(|name| name != table) {
+            wrong.push(format!("{fault}: {verdicts:?} {named:?}, exit code {}\n{}", ran.code, ran.out));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn one_earlier_check_raises_no_alarm_about_what_varies() {
+    let later = today() + Days::new(1);
+    let variations = [
+        ("other rows of the same kind", warehouse(today(), 9, 0), "check --format json"),
+        ("a day later", warehouse(later, 2, 0), "check --format json --date 2026-11-03"),
+        ("a fifth more", warehouse(today(), 3, 1), "check --format json"),
+    ];
+    let mut wrong = Vec::new();
+    for (variation, tables, command) in variations {
+        let project = project(&warehouse(today(), 1, 0));
+        assert_eq!(project.pipe("check").code, 0);
+        tables.iter().for_each(|(name, rows)| write(&project, name, rows));
+        let ran = project.pipe(command);
+        if ran.code != 0 || !found(&ran).0.is_empty() {
+            wrong.push(format!("{variation}: {}{}", ran.out, ran.err));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn what_changed_since_the_last_agreement_is_shown() {
     let project = project(&warehouse(today(), 1, 0));
