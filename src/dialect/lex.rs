@@ -114,7 +114,7 @@ fn numbered(rest: &str) -> Option<(char, usize)> {
     Some((char::from_u32(code)?, length))
 }
 
-/// Folds unquoted words to upper case, except those of a `:` path.
+/// Folds unquoted words to upper case, except those of a path, which begins with `:` or goes on after `]`.
 fn fold(tokens: &mut [TokenWithSpan]) {
     let mut path = Path::Outside;
     let mut previous: Option<usize> = None;
@@ -138,11 +138,11 @@ fn fold_word(word: &mut Word) {
     }
 }
 
-/// Where the walk stands with respect to a path such as `a:b.c[0]['x']`.
+/// Where the walk stands with respect to a path such as `a:b.c[0]['x']` or `a[0].b`.
 #[derive(Clone, Copy, PartialEq)]
 enum Path {
     Outside,
-    /// A word of the path is due: after `:` or, inside it, after `.`.
+    /// A word of the path is due: after `:`, after `].` or, inside it, after `.`.
     Due,
     /// After a word of the path; `.` goes on with it.
     After,
@@ -162,6 +162,7 @@ impl Path {
             (Path::Bracket(depth), Token::LBracket) => (Path::Bracket(depth + 1), false),
             (Path::Bracket(depth), _) => (Path::Bracket(depth), false),
             (_, Token::Colon) if previous.is_some_and(ends_operand) => (Path::Due, false),
+            (_, Token::Period) if previous == Some(&Token::RBracket) => (Path::Due, false),
             _ => (Path::Outside, false),
         };
         *self = next;
@@ -231,6 +232,7 @@ mod tests {
     fn words_fold_but_quoted_words_and_paths_do_not() {
         assert_eq!(folded(r#"select a, "b" from t"#), r#"SELECT A, "b" FROM T"#);
         assert_eq!(folded("v:Ab.cD[i].e::int"), "V:Ab.cD[I].e::INT");
+        assert_eq!(folded("v[0].Ab.cD, t.v[i].Ef, x.y"), "V[0].Ab.cD, T.V[I].Ef, X.Y");
         assert_eq!(folded("{'k': a.b}"), "{'k': A.B}");
         assert_eq!(folded("parse_json(x):a.B, c"), "PARSE_JSON(X):a.B, C");
     }

@@ -178,7 +178,7 @@ fn one_line(text: &str) -> String {
 pub(super) fn shown(batch: &RecordBatch, parameters: &SessionParameters) -> Result<Vec<StringArray>, ArrowError> {
     let text = |array: &ArrayRef| match SqlType::of(array.data_type()) {
         Some(SqlType::Null) => Ok(StringArray::new_null(array.len())),
-        Some(SqlType::Variant | SqlType::Object | SqlType::Array) => Ok(json_text(array.as_struct())),
+        Some(SqlType::Variant | SqlType::Object | SqlType::Array) => Ok(variants(array.as_struct(), str::to_owned)),
         Some(SqlType::Vector(..)) => vectors(array.as_fixed_size_list(), parameters),
         _ => text_column(array, parameters).map_err(|error| ArrowError::ExternalError(Box::new(error))),
     };
@@ -327,16 +327,20 @@ fn zoned(array: &StructArray) -> StringArray {
 /// VARIANT values as JSON; one that is a string or null is a string of its JSON text, so that it is not taken for a
 /// VARCHAR or an SQL NULL.
 fn json_text(array: &StructArray) -> StringArray {
-    let texts: &StringArray = array.column(0).as_string();
-    let text = |row: usize| {
-        let text = (array.is_valid(row) && texts.is_valid(row)).then(|| strict_json(texts.value(row)))?;
+    variants(array, |text| {
         if !text.starts_with('"') && text != "null" {
-            return Some(text.into_owned());
+            return text.to_owned();
         }
         let mut quoted = String::new();
-        quote(&mut quoted, &text);
-        Some(quoted)
-    };
+        quote(&mut quoted, text);
+        quoted
+    })
+}
+
+/// VARIANT values as JSON, each shown in its way.
+fn variants(array: &StructArray, shown: impl Fn(&str) -> String) -> StringArray {
+    let texts: &StringArray = array.column(0).as_string();
+    let text = |row: usize| (array.is_valid(row) && texts.is_valid(row)).then(|| shown(&strict_json(texts.value(row))));
     (0..array.len()).map(text).collect()
 }
 
