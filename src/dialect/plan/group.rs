@@ -124,7 +124,10 @@ impl<'a> Binder<'a> {
         for column in &loose {
             let span = column.spans.first().map(|span| self.context.statement.place(parser_span(span)));
             let span = span.unwrap_or_else(|| self.context.statement.span().clone());
-            let message = format!("`{}` is neither in GROUP BY nor inside an aggregate", column.name.to_lowercase());
+            let mut known = scope.relations.iter().flat_map(|relation| &relation.columns);
+            let written = known.find(|known| known.column == *column).map(|known| known.name.lower());
+            let name = written.unwrap_or_else(|| column.name.to_lowercase());
+            let message = format!("`{name}` is neither in GROUP BY nor inside an aggregate");
             self.report(Diagnostic::error("not-grouped", message).at(span));
         }
         Err(Reported)
