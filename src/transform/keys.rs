@@ -380,23 +380,38 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Groups the rows that are kept.
-    pub(super) fn new(codes: &[u32], groups: usize, keep: impl Fn(usize) -> bool) -> Self {
-        let mut starts = vec![0_usize; groups + 1];
-        for (row, code) in codes.iter().enumerate() {
-            starts[*code as usize + 1] += usize::from(keep(row));
+    /// Groups the rows that are kept. Of many, each thread takes those of some of the groups.
+    pub(super) fn new(codes: &[u32], groups: usize, keep: impl Fn(usize) -> bool + Sync) -> Self {
+        let threads = if codes.len() < PIECE { 1 } else { rayon::current_num_threads() };
+        let size = groups.div_ceil(threads).max(1);
+        let among: Vec<Range<usize>> = (0..groups).step_by(size).map(|from| from..groups.min(from + size)).collect();
+        let parts: Vec<Self> = among.into_par_iter().map(|among| Self::among(codes, among, &keep)).collect();
+        let mut parts = parts.into_iter();
+        let mut all = parts.next().unwrap_or_else(|| Self { starts: vec![0], rows: Vec::new() });
+        for part in parts {
+            let end = all.rows.len();
+            all.starts.extend(part.starts[1..].iter().map(|start| end + start));
+            all.rows.extend(part.rows);
         }
-        for group in 0..groups {
-            starts[group + 1] += starts[group];
-        }
+        all
+    }
+
+    /// The rows of some of the groups.
+    fn among(codes: &[u32], among: Range<usize>, keep: impl Fn(usize) -> bool) -> Self {
+        let kept = || {
+            (0_u32..).zip(codes).filter_map(|(row, code)| {
+                let group = (*code as usize).checked_sub(among.start).filter(|group| *group < among.len())?;
+                keep(row as usize).then_some((row, group))
+            })
+        };
+        let mut starts = vec![0_usize; among.len() + 1];
+        kept().for_each(|(_, group)| starts[group + 1] += 1);
+        (0..among.len()).for_each(|group| starts[group + 1] += starts[group]);
         let mut next = starts.clone();
-        let mut rows = vec![0_u32; starts[groups]];
-        for (row, code) in (0_u32..).zip(codes) {
-            if keep(row as usize) {
-                let at = &mut next[*code as usize];
-                rows[*at] = row;
-                *at += 1;
-            }
+        let mut rows = vec![0_u32; starts[among.len()]];
+        for (row, group) in kept() {
+            rows[next[group]] = row;
+            next[group] += 1;
         }
         Self { starts, rows }
     }
@@ -417,6 +432,14 @@ mod tests {
     use datafusion::arrow::array::StringArray;
 
     use super::*;
+
+    #[test]
+    fn many_rows_are_grouped_by_all_threads_as_by_one() {
+        let codes: Vec<u32> = (0..2 * PIECE).map(|row| (row * 7919 % 1009) as u32).collect();
+        let keep = |row: usize| row % 7 != 3;
+        let (all, one) = (Groups::new(&codes, 1009, keep), Groups::among(&codes, 0..1009, keep));
+        assert_eq!((all.starts, all.rows), (one.starts, one.rows));
+    }
 
     #[test]
     fn codes_follow_the_order_of_ids_with_null_last() {

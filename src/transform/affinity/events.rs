@@ -213,7 +213,7 @@ impl Kernel {
         self.by_user(parts, as_of)
     }
 
-    /// Deals the events out to their users, column by column, so that no more than one column is there twice.
+    /// Deals the events out to their users, column by column, so that no more than two columns are there twice.
     fn by_user(&self, parts: Vec<Part>, as_of: i64) -> Result<Events, TransformError> {
         let nan = parts.iter().map(|part| part.nan).sum();
         let rows: usize = parts.iter().map(|part| part.users.len()).sum();
@@ -249,14 +249,20 @@ impl Kernel {
         let (starts, places) = dealt_places(places, user_null.len());
         let all = starts.last().copied().unwrap_or(0);
         let left = (rows - all) as u64 - nan;
-        let mut codes = vec![0; all];
-        for (((_, items), places), final_codes) in pairs.into_iter().zip(&places).zip(&item_codes) {
-            deal(items, places, &mut codes, |code| final_codes[code as usize]);
-        }
-        let weights = dealt(weights, &places, all, 0.0);
-        let times = if self.affinity.time.is_some() { dealt(times, &places, all, NO_TIME) } else { Vec::new() };
-        let counted = counts.iter().any(|counts| counts.len() > 0);
-        let counts = if counted { dealt(counts, &places, all, 1) } else { Vec::new() };
+        let coded = || {
+            let mut codes = vec![0; all];
+            for (((_, items), places), final_codes) in pairs.into_iter().zip(&places).zip(&item_codes) {
+                deal(items, places, &mut codes, |code| final_codes[code as usize]);
+            }
+            codes
+        };
+        let timed = || {
+            let times = if self.affinity.time.is_some() { dealt(times, &places, all, NO_TIME) } else { Vec::new() };
+            let counted = counts.iter().any(|counts| counts.len() > 0);
+            (times, if counted { dealt(counts, &places, all, 1) } else { Vec::new() })
+        };
+        let weighed = || dealt(weights, &places, all, 0.0);
+        let ((codes, weights), (times, counts)) = rayon::join(|| (coded(), weighed()), timed);
         Ok(Events { users, items, starts, codes, weights, times, counts, as_of, nan, left })
     }
 
@@ -287,19 +293,33 @@ struct Earlier {
 /// The place of a row that is left out.
 const NOWHERE: u32 = u32::MAX;
 
-/// Where the events of each user start, and where each row goes, from the users of the rows.
+/// Where the events of each user start, and where each row goes, from the users of the rows of each part. Within a user the
+/// parts keep their order, so that each can be dealt out alone once the others are counted.
 #[expect(clippy::cast_possible_truncation, reason = "there are fewer rows than 2^32")]
 fn dealt_places(mut users: Vec<Vec<u32>>, height: usize) -> (Vec<usize>, Vec<Vec<u32>>) {
-    let mut starts = vec![0_usize; height + 1];
-    let known = users.iter().flatten().filter(|user| **user != NOWHERE);
-    known.for_each(|user| starts[*user as usize + 1] += 1);
-    (0..height).for_each(|user| starts[user + 1] += starts[user]);
-    let mut next: Vec<u32> = starts.iter().map(|start| *start as u32).collect();
-    for place in users.iter_mut().flatten().filter(|user| **user != NOWHERE) {
-        let at = &mut next[*place as usize];
-        *place = *at;
-        *at += 1;
+    let counted = |users: &Vec<u32>| {
+        let mut counts = vec![0_u32; height];
+        users.iter().filter(|user| **user != NOWHERE).for_each(|user| counts[*user as usize] += 1);
+        counts
+    };
+    let mut next: Vec<Vec<u32>> = users.par_iter().map(counted).collect();
+    let mut starts = Vec::with_capacity(height + 1);
+    let mut end = 0_usize;
+    for user in 0..height {
+        starts.push(end);
+        for counts in &mut next {
+            let start = end as u32;
+            end += std::mem::replace(&mut counts[user], start) as usize;
+        }
     }
+    starts.push(end);
+    users.par_iter_mut().zip(next).for_each(|(users, mut next)| {
+        for place in users.iter_mut().filter(|user| **user != NOWHERE) {
+            let at = &mut next[*place as usize];
+            *place = *at;
+            *at += 1;
+        }
+    });
     (starts, users)
 }
 

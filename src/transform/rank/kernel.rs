@@ -38,7 +38,7 @@ pub(super) fn run(
 ) -> Result<Finished, TransformError> {
     let tables: Vec<Table> = inputs.into_iter().map(Rows::table).collect::<Result<_, _>>()?;
     let main = &tables[0];
-    let (partitions, all) = partitions(rank, &tables)?;
+    let partitions = partitions(rank, &tables)?;
     let (mut scores, nan) = Scores::new(rank, main, context)?;
     let excluded = excluded(rank, &tables, context)?;
     let groups = Groups::new(&partitions.codes[..main.len()], partitions.len(), |row| !nan[row] && !excluded[row]);
@@ -54,7 +54,6 @@ pub(super) fn run(
         groups,
         scores,
         fallback,
-        listed: all,
     };
     let count = |flags: &[bool]| flags.iter().filter(|flag| **flag).count() as u64;
     let mut dropped = vec![("with NaN".to_owned(), count(&nan)), ("excluded".to_owned(), count(&excluded))];
@@ -71,20 +70,15 @@ pub(super) fn run(
     Ok(Finished { schema, dropped })
 }
 
-/// The partitions of the input, then of the table that lists them all; and which of them get a list.
-fn partitions(rank: &Rank, tables: &[Table]) -> Result<(Keys, Vec<bool>), TransformError> {
+/// The partitions of the input, then of the table that lists them all: each gets a list.
+fn partitions(rank: &Rank, tables: &[Table]) -> Result<Keys, TransformError> {
     let by = || rank.partition_by.iter().map(|name| &name.value);
     let main = &tables[0];
     let mut parts = vec![(main.columns(by()), main.len())];
     if let Some(at) = rank.places().partitions {
         parts.push((tables[at].columns(by()), tables[at].len()));
     }
-    let keys = encode_parts(&parts)?;
-    let mut listed = vec![false; keys.len()];
-    for code in &keys.codes {
-        listed[*code as usize] = true;
-    }
-    Ok((keys, listed))
+    encode_parts(&parts)
 }
 
 /// The rows whose keys another table has.
@@ -266,7 +260,6 @@ struct Listing<'a> {
     groups: Groups,
     scores: Scores<'a>,
     fallback: Option<Fallback>,
-    listed: Vec<bool>,
 }
 
 /// The lists of some partitions, one after another.
@@ -285,7 +278,7 @@ struct Part {
 impl Listing<'_> {
     fn part(&self, partitions: Range<usize>) -> Result<Part, TransformError> {
         let mut part = Part { explain: vec![Vec::new(); check::explained(self.rank).len()], ..Part::default() };
-        for partition in partitions.filter(|partition| self.listed[*partition]) {
+        for partition in partitions {
             self.list(partition, &mut part)?;
         }
         Ok(part)

@@ -12,7 +12,7 @@ use crate::transform::keys::{Interner, merged};
 use crate::transform::{Context, Finished, Give, Kernel, TransformError};
 
 use super::kernel::{Lists, columns, common_users};
-use super::matrix::{self, Cells as _, Matrix};
+use super::matrix::{self, Matrix};
 use super::metric::Neighbour;
 use super::sparse::nearest;
 use super::{Of, Similarity};
@@ -114,10 +114,8 @@ impl Kernel for Interactions {
         let rows: usize = all.iter().map(|cells| cells.pairs.len()).sum();
         let (joined, distinct) = joined(all, self.value.is_some())?;
         let (height, width) = (joined.user_null.len(), joined.item_null.len());
-        let mut kept = 0;
-        joined.each(|_, _, _| kept += 1);
-        let dropped = (rows - kept) as u64 - nan;
         let matrix = Matrix::new(joined, height, width);
+        let dropped = (rows - matrix.rows) as u64 - nan;
         let found = nearest(&self.similarity, occupied(matrix));
         let columns = self.columns(&distinct, &found.lists, &found.users)?;
         let dropped = [("with NaN", nan), ("without a user, item or value", dropped)];

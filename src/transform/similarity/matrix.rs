@@ -1,7 +1,11 @@
 //! Interactions as a sparse matrix: for each user the items and how much. It scores nothing.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 /// Rows of user, item and value, users and items by code.
-pub(in crate::transform) trait Cells {
+pub(in crate::transform) trait Cells: Sync {
     /// Whether they have values; else each counts 1.
     fn valued(&self) -> bool;
 
@@ -31,27 +35,51 @@ pub(in crate::transform) struct Matrix {
     pub(in crate::transform) values: Option<Vec<f64>>,
     /// How many items there are.
     pub(in crate::transform) width: usize,
+    /// How many rows it was made from.
+    pub(in crate::transform) rows: usize,
 }
 
 impl Matrix {
     /// From rows in any order: repeated pairs are added up, or count once without values.
     ///
-    /// Rows are dealt out by item, then by user, so that each user's items come in their order without sorting. They go
-    /// as soon as they are dealt out once.
+    /// Each thread takes the rows of some of the users. It deals them out by item, then by user, so that each user's items come
+    /// in their order without sorting. The rows go as soon as all threads have dealt them out once.
     pub(in crate::transform) fn new(cells: impl Cells, height: usize, width: usize) -> Self {
-        let (mut user_counts, mut item_counts) = (vec![0_usize; height + 1], vec![0_usize; width + 1]);
-        cells.each(|user, item, _| {
-            user_counts[user as usize + 1] += 1;
-            item_counts[item as usize + 1] += 1;
-        });
-        let (starts, by_item) = (running(user_counts), dealt(&cells, running(item_counts)));
+        let size = height.div_ceil(rayon::current_num_threads()).max(1);
+        let parts: Vec<Range<usize>> = (0..height).step_by(size).map(|from| from..height.min(from + size)).collect();
+        let dealt: Vec<(Vec<usize>, Self)> = parts.par_iter().map(|users| dealt(&cells, users, width)).collect();
         drop(cells);
-        let mut matrix = Self { starts, items: vec![0; by_item.items.len()], values: None, width };
-        match &by_item.values {
+        let by_user = |(starts, by_item): (Vec<usize>, Self)| Self::by_user(starts, by_item, width);
+        let parts: Vec<Self> = dealt.into_par_iter().map(by_user).collect();
+        Self::joined(parts, width)
+    }
+
+    /// From the users and values of each item, and where the row of each user starts.
+    fn by_user(starts: Vec<usize>, mut by_item: Self, width: usize) -> Self {
+        let values = by_item.values.take();
+        let mut matrix = Self { starts, items: vec![0; by_item.items.len()], values: None, width, rows: by_item.rows };
+        match values {
             None => matrix.once(&by_item),
-            Some(values) => matrix.add_up(&by_item, values),
+            Some(values) => matrix.add_up(&by_item, &values),
         }
         matrix
+    }
+
+    /// The rows of several, one after the other.
+    fn joined(parts: Vec<Self>, width: usize) -> Self {
+        let mut parts = parts.into_iter();
+        let empty = || Self { starts: vec![0], items: Vec::new(), values: None, width, rows: 0 };
+        let mut all = parts.next().unwrap_or_else(empty);
+        for part in parts {
+            let end = all.items.len();
+            all.starts.extend(part.starts[1..].iter().map(|start| end + start));
+            all.items.extend(part.items);
+            if let (Some(values), Some(more)) = (&mut all.values, part.values) {
+                values.extend(more);
+            }
+            all.rows += part.rows;
+        }
+        all
     }
 
     /// Deals the users of each item out to their rows, a pair once however often it comes.
@@ -151,13 +179,13 @@ impl Matrix {
                 *place += 1;
             }
         }
-        Self { starts, items: users, values, width: self.height() }
+        Self { starts, items: users, values, width: self.height(), rows: self.rows }
     }
 
     /// The same without the rows of users with more items.
     pub(super) fn without_busy(self, most: Option<usize>) -> Self {
         let Some(most) = most else { return self };
-        let mut kept = Self { starts: vec![0], items: Vec::new(), values: None, width: self.width };
+        let mut kept = Self { starts: vec![0], items: Vec::new(), values: None, width: self.width, rows: self.rows };
         let mut values = Vec::new();
         for range in self.starts.windows(2).filter(|range| range[1] - range[0] <= most) {
             kept.items.extend_from_slice(&self.items[range[0]..range[1]]);
@@ -184,19 +212,34 @@ fn running(mut counts: Vec<usize>) -> Vec<usize> {
     counts
 }
 
-/// The users and values of each item, put together by item, in the order of the rows.
-fn dealt(cells: &impl Cells, starts: Vec<usize>) -> Matrix {
+/// Of the rows of some users, counted from the first of them: where the row of each user starts, and the users and values of each
+/// item, put together by item, in the order of the rows.
+fn dealt(cells: &impl Cells, among: &Range<usize>, width: usize) -> (Vec<usize>, Matrix) {
+    let (mut user_counts, mut item_counts) = (vec![0_usize; among.len() + 1], vec![0_usize; width + 1]);
+    let local = |user: u32| (user as usize).checked_sub(among.start).filter(|user| *user < among.len());
+    cells.each(|user, item, _| {
+        if let Some(user) = local(user) {
+            user_counts[user + 1] += 1;
+            item_counts[item as usize + 1] += 1;
+        }
+    });
+    let starts = running(item_counts);
     let rows = starts.last().copied().unwrap_or(0);
     let mut next = starts.clone();
     let mut users = vec![0_u32; rows];
     let mut values = cells.valued().then(|| vec![0.0; rows]);
     cells.each(|user, item, value| {
+        if local(user).is_none() {
+            return;
+        }
         let place = &mut next[item as usize];
+        #[expect(clippy::cast_possible_truncation, reason = "a code among the codes of users")]
+        let user = user - among.start as u32;
         users[*place] = user;
         if let Some(values) = &mut values {
             values[*place] = value;
         }
         *place += 1;
     });
-    Matrix { starts, items: users, values, width: 0 }
+    (running(user_counts), Matrix { starts, items: users, values, width: 0, rows })
 }
