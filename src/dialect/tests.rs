@@ -227,6 +227,19 @@ fn a_statement_nested_too_deep_is_an_error() {
     assert!(!wrong(&tables).is_empty());
 }
 
+/// The readme's queries, often, and all statements of the cases.
+fn written_queries() -> Vec<String> {
+    let mut texts: Vec<String> = README.iter().map(|text| (*text).to_owned()).collect();
+    let cases = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/sql")).expect("the cases");
+    let mut cases: Vec<_> = cases.map(|case| case.expect("a case").path().join("statements.sql")).collect();
+    cases.sort();
+    for case in cases {
+        texts.push(std::fs::read_to_string(case).expect("statements"));
+        texts.push(README[texts.len() % README.len()].to_owned());
+    }
+    texts
+}
+
 #[test]
 fn mutated_queries_end_in_a_plan_or_a_diagnostic() {
     let (dialect, tables) = (Dialect::new(SessionParameters::default()), warehouse());
@@ -274,15 +287,23 @@ fn mutated_queries_end_in_a_plan_or_a_diagnostic() {
         (seed % below.max(1) as u64) as usize
     };
     let rounds = std::env::var("PIPE_FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(100);
+    let texts = written_queries();
+    let words_of = |text: usize| texts[text].split_inclusive([' ', '\n', '(', ')', ',', '.']).collect::<Vec<&str>>();
     for _ in 0..rounds {
-        let mut words: Vec<&str> = README[random(5)].split_inclusive([' ', '\n', '(', ')', ',', '.']).collect();
+        let mut words = words_of(random(texts.len()));
         for _ in 0..=random(6) {
             let at = random(words.len());
-            match random(4) {
+            match random(6) {
                 0 => drop(words.remove(at)),
                 1 => words.insert(at, pieces[random(pieces.len())]),
-                2 => words.swap(at, random(0).max(at / 2)),
-                _ => words.truncate(at.max(1)),
+                2 => words.swap(at, at / 2),
+                3 => words.truncate(at.max(1)),
+                _ => {
+                    let others = words_of(random(texts.len()));
+                    let from = random(others.len());
+                    let to = (from + 1 + random(8)).min(others.len());
+                    words.splice(at..at, others[from..to].iter().copied());
+                }
             }
             if words.is_empty() {
                 words.push("select");

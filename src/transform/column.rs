@@ -2,6 +2,7 @@
 //! what arrives as NaN is refused or dropped here.
 
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StructArray,
@@ -281,20 +282,32 @@ pub(super) fn batch(columns: Vec<(Field, ArrayRef)>) -> Result<RecordBatch, Tran
 }
 
 /// Makes the batches of units of work in parallel, gives them in the order of the units, and tells their schema. There
-/// is at least one unit.
+/// is at least one unit. While some are given, the next are made.
 pub(super) fn in_order(
     units: usize,
     make: impl Fn(usize) -> Result<RecordBatch, TransformError> + Sync,
     give: &mut Give<'_>,
 ) -> Result<SchemaRef, TransformError> {
     let together = 4 * rayon::current_num_threads();
+    let made = |from: usize| (from..units.min(from + together)).into_par_iter().map(&make).collect();
     let mut schema = None;
-    for from in (0..units).step_by(together) {
-        let made = (from..units.min(from + together)).into_par_iter().map(&make);
-        for batch in made.collect::<Result<Vec<_>, _>>()? {
+    let mut take = |made: Result<Vec<RecordBatch>, TransformError>| {
+        made?.into_iter().try_for_each(|batch| {
             schema.get_or_insert_with(|| batch.schema());
-            cut(&batch).into_iter().try_for_each(&mut *give)?;
-        }
+            cut(&batch).into_iter().try_for_each(&mut *give)
+        })
+    };
+    if units <= together {
+        take(made(0))?;
+    } else {
+        std::thread::scope(|scope| {
+            let (sender, all) = sync_channel(1);
+            scope.spawn(move || {
+                let mut starts = (0..units).step_by(together);
+                while starts.next().is_some_and(|from| sender.send(made(from)).is_ok()) {}
+            });
+            all.into_iter().try_for_each(&mut take)
+        })?;
     }
     Ok(schema.unwrap_or_else(|| Arc::new(Schema::empty())))
 }

@@ -371,6 +371,12 @@ pub(super) fn runs(column: &ArrayRef, before: Option<&ArrayRef>) -> Result<Vec<(
     Ok(partition(&[joined])?.ranges().into_iter().map(run).collect())
 }
 
+/// Codes in about equal ranges, one for each thread.
+pub(super) fn ranges(codes: usize, threads: usize) -> Vec<Range<usize>> {
+    let size = codes.div_ceil(threads).max(1);
+    (0..codes).step_by(size).map(|from| from..codes.min(from + size)).collect()
+}
+
 /// Rows grouped by code: `rows[starts[c]..starts[c + 1]]` are the rows of code `c`, in their order.
 pub(super) struct Groups {
     /// Where each group starts, and the end.
@@ -383,9 +389,8 @@ impl Groups {
     /// Groups the rows that are kept. Of many, each thread takes those of some of the groups.
     pub(super) fn new(codes: &[u32], groups: usize, keep: impl Fn(usize) -> bool + Sync) -> Self {
         let threads = if codes.len() < PIECE { 1 } else { rayon::current_num_threads() };
-        let size = groups.div_ceil(threads).max(1);
-        let among: Vec<Range<usize>> = (0..groups).step_by(size).map(|from| from..groups.min(from + size)).collect();
-        let parts: Vec<Self> = among.into_par_iter().map(|among| Self::among(codes, among, &keep)).collect();
+        let parts: Vec<Self> =
+            ranges(groups, threads).into_par_iter().map(|among| Self::among(codes, among, &keep)).collect();
         let mut parts = parts.into_iter();
         let mut all = parts.next().unwrap_or_else(|| Self { starts: vec![0], rows: Vec::new() });
         for part in parts {

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::transform::keys::ranges;
+
 /// Rows of user, item and value, users and items by code.
 pub(in crate::transform) trait Cells: Sync {
     /// Whether they have values; else each counts 1.
@@ -45,8 +47,7 @@ impl Matrix {
     /// Each thread takes the rows of some of the users. It deals them out by item, then by user, so that each user's items come
     /// in their order without sorting. The rows go as soon as all threads have dealt them out once.
     pub(in crate::transform) fn new(cells: impl Cells, height: usize, width: usize) -> Self {
-        let size = height.div_ceil(rayon::current_num_threads()).max(1);
-        let parts: Vec<Range<usize>> = (0..height).step_by(size).map(|from| from..height.min(from + size)).collect();
+        let parts = ranges(height, rayon::current_num_threads());
         let dealt: Vec<(Vec<usize>, Self)> = parts.par_iter().map(|users| dealt(&cells, users, width)).collect();
         drop(cells);
         let by_user = |(starts, by_item): (Vec<usize>, Self)| Self::by_user(starts, by_item, width);
@@ -165,21 +166,33 @@ impl Matrix {
 
     /// The same with users and items exchanged; `items` of the result are users, ascending in each row.
     pub(in crate::transform) fn transposed(&self) -> Self {
-        let starts = starts(&self.items, self.width);
-        let mut users = vec![0_u32; self.items.len()];
-        let mut values = self.values.as_ref().map(|values| vec![0.0; values.len()]);
+        let parts = ranges(self.width, rayon::current_num_threads());
+        let parts = parts.into_par_iter().map(|items| self.users_of(&items)).collect();
+        Self { rows: self.rows, ..Self::joined(parts, self.height()) }
+    }
+
+    /// The users of some of the items.
+    fn users_of(&self, among: &Range<usize>) -> Self {
+        let local = |item: u32| (item as usize).checked_sub(among.start).filter(|item| *item < among.len());
+        let mut counts = vec![0_usize; among.len() + 1];
+        self.items.iter().filter_map(|item| local(*item)).for_each(|item| counts[item + 1] += 1);
+        let starts = running(counts);
+        let rows = starts.last().copied().unwrap_or(0);
+        let mut users = vec![0_u32; rows];
+        let mut values = self.values.as_ref().map(|_| vec![0.0; rows]);
         let mut next = starts.clone();
         for (user, range) in (0_u32..).zip(self.starts.windows(2)) {
             for at in range[0]..range[1] {
-                let place = &mut next[self.items[at] as usize];
-                users[*place] = user;
+                let Some(item) = local(self.items[at]) else { continue };
+                let place = next[item];
+                users[place] = user;
                 if let (Some(to), Some(from)) = (&mut values, &self.values) {
-                    to[*place] = from[at];
+                    to[place] = from[at];
                 }
-                *place += 1;
+                next[item] += 1;
             }
         }
-        Self { starts, items: users, values, width: self.height(), rows: self.rows }
+        Self { starts, items: users, values, width: self.height(), rows }
     }
 
     /// The same without the rows of users with more items.
@@ -197,13 +210,6 @@ impl Matrix {
         kept.values = self.values.is_some().then_some(values);
         kept
     }
-}
-
-/// Where each code's part starts when rows are put together by code, and the end.
-fn starts(codes: &[u32], count: usize) -> Vec<usize> {
-    let mut counts = vec![0_usize; count + 1];
-    codes.iter().for_each(|code| counts[*code as usize + 1] += 1);
-    running(counts)
 }
 
 /// Counts, each at the place after its own, as the sums before them.
