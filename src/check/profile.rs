@@ -50,6 +50,8 @@ pub struct Scan {
     pub used: Vec<Column>,
     /// Its rows in time.
     pub timing: Timing,
+    /// How many days before now are told apart.
+    pub days: i64,
 }
 
 /// A table as a scan showed it.
@@ -94,12 +96,31 @@ pub struct Measures {
 }
 
 impl Scan {
-    /// The query; one row a day.
+    /// The query: one row for each of the last days and those to come, and one for all rows before them or without a time, of
+    /// which little is asked. A table without times is one row.
     pub fn sql(&self) -> String {
+        let from = self.table.sql();
+        let Some(time) = self.timing.column().map(Name::sql) else {
+            return format!("select {}\nfrom {from}", self.select("null::date"));
+        };
+        let since = format!("dateadd(day, -{}, current_date)", self.days);
+        let until = match self.timing {
+            Timing::Events(_) => format!(" and {time} < current_timestamp()::timestamp_ntz"),
+            Timing::Still | Timing::Schedule(..) => String::new(),
+        };
+        let recent = self.select(&format!("to_date({time})"));
+        format!(
+            "select {recent}\nfrom {from}\nwhere {time} >= {since}{until}\ngroup by \"day\"\nunion all by name\n\
+             select {}\nfrom {from}\nwhere {time} is null or {time} < {since}\nhaving count(*) > 0",
+            self.select_older(&time)
+        )
+    }
+
+    fn select(&self, day: &str) -> String {
         let row = self.all.iter().map(|column| format!("coalesce(to_varchar({}), '?')", column.name.sql()));
         let row = format!("concat_ws('|', {})", row.collect::<Vec<_>>().join(", "));
         let mut select = vec![
-            format!("{} as \"day\"", self.day()),
+            format!("{day} as \"day\""),
             "count(*) as \"rows\"".to_owned(),
             format!("count(*) - count(distinct {row}) as \"duplicates\""),
         ];
@@ -114,23 +135,18 @@ impl Scan {
         for (at, column) in self.used.iter().enumerate() {
             select.extend(measures(at, column));
         }
-        let filter = match &self.timing {
-            Timing::Events(time) => {
-                format!("\nwhere {0} is null or {0} < current_timestamp()::timestamp_ntz", time.sql())
-            }
-            Timing::Still | Timing::Schedule(..) => String::new(),
-        };
-        format!("select {}\nfrom {}{filter}\ngroup by \"day\"", select.join(",\n  "), self.table.sql())
+        select.join(",\n  ")
     }
 
-    fn day(&self) -> String {
-        match self.timing.column() {
-            None => "null::date".to_owned(),
-            Some(time) => {
-                let time = time.sql();
-                format!("case when {time} >= dateadd(day, -{DAYS}, current_date) then to_date({time}) end")
-            }
-        }
+    fn select_older(&self, time: &str) -> String {
+        let mut select = vec![
+            "null::date as \"day\"".to_owned(),
+            "count(*) as \"rows\"".to_owned(),
+            format!("max({time})::timestamp_ntz as \"newest\""),
+        ];
+        let nulls = self.used.iter().enumerate().map(|(at, column)| nulls(at, column));
+        select.extend(nulls);
+        select.join(",\n  ")
     }
 
     fn has_hours(&self) -> bool {
@@ -167,9 +183,13 @@ impl Scan {
     }
 }
 
+fn nulls(at: usize, column: &Column) -> String {
+    format!("count_if({} is null) as \"{at} nulls\"", column.name.sql())
+}
+
 fn measures(at: usize, column: &Column) -> Vec<String> {
     let name = column.name.sql();
-    let mut select = vec![format!("count_if({name} is null) as \"{at} nulls\"")];
+    let mut select = vec![nulls(at, column)];
     let codes = match column.sql_type {
         SqlType::Number { scale: 0, .. } => {
             select.push(format!("avg(ln(1 + abs({name}::float))) as \"{at} level\""));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use datafusion::arrow::datatypes::DataType;
 
-use super::profile::{Scan, Timing};
+use super::profile::{DAYS, RECENT, Scan, Timing};
 use super::reconcile::Pairing;
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Column;
@@ -171,7 +171,7 @@ pub fn compile<'a>(
     for asked in asked.iter().filter(|_| answered) {
         reconcilable(&asked.question, &plan, &mut problems);
     }
-    let scans = scans(&asked, &plan, columns, contracts, &mut problems);
+    let scans = scans(purpose, &asked, &plan, columns, contracts, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -273,8 +273,9 @@ fn reconcilable(question: &Question<'_>, plan: &Plan, problems: &mut Vec<Diagnos
     }
 }
 
-/// One scan a table, for all checks that read it.
+/// One scan a table, for all checks that read it. What is only remembered is of fewer days.
 fn scans(
+    purpose: Purpose,
     asked: &[Asked<'_>],
     plan: &Plan,
     sources: &Contracts,
@@ -295,10 +296,11 @@ fn scans(
             known_profile(profile, asked, &tables, problems);
         }
     }
+    let days = if purpose == Purpose::Answers { DAYS } else { RECENT };
     let scan = |(table, (all, used)): (TableName, (Vec<Column>, BTreeSet<Name>))| {
         let used = all.iter().filter(|column| used.contains(&column.name)).cloned().collect();
         let timing = timing(&table, asked, contracts);
-        Scan { table, all, used, timing }
+        Scan { table, all, used, timing, days }
     };
     tables.into_iter().map(scan).collect()
 }

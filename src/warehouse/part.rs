@@ -18,8 +18,12 @@ use super::disk::Output;
 /// Rows of a row group.
 const GROUP_ROWS: u64 = 1 << 20;
 
-/// Rows that are waited for before they are encoded; fewer are not worth sharing the columns out.
-const WAITING_ROWS: u64 = 1 << 15;
+/// Rows that are waited for before they are encoded. Columns take different times: the more rows, the less often those that
+/// are done wait for the others.
+const WAITING_ROWS: u64 = 1 << 18;
+
+/// Fewer rows are not worth sharing the columns out.
+const SHARED_ROWS: u64 = 1 << 15;
 
 /// The file, and what of it is not written yet.
 pub(super) struct Part {
@@ -97,7 +101,7 @@ impl Part {
         let write = |(column, leaves): (&mut ArrowColumnWriter, Vec<ArrowLeafColumn>)| {
             leaves.iter().try_for_each(|leaf| column.write(leaf))
         };
-        if self.waiting_rows < WAITING_ROWS {
+        if self.waiting_rows < SHARED_ROWS {
             self.columns.iter_mut().zip(leaves).try_for_each(write)?;
         } else {
             self.columns.par_iter_mut().zip(leaves).with_max_len(1).try_for_each(write)?;
@@ -112,7 +116,7 @@ impl Part {
         if columns.is_empty() {
             return Ok(());
         }
-        let chunks: Vec<_> = if rows < WAITING_ROWS {
+        let chunks: Vec<_> = if rows < SHARED_ROWS {
             columns.into_iter().map(ArrowColumnWriter::close).collect::<Result<_, _>>()?
         } else {
             columns.into_par_iter().with_max_len(1).map(ArrowColumnWriter::close).collect::<Result<_, _>>()?
