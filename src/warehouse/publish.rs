@@ -135,19 +135,22 @@ impl<'a> NewSet<'a> {
             self.written.extend([self.layout.tables.clone(), rows]);
         }
         let to = self.layout.rows(self.number, &name);
+        let Staged { folder, kept, object, .. } = staged;
+        // From here on the folder is no unpublished result that a run could take up: with some of the files that stay in it
+        // and the list of them beside, it would have their rows twice.
+        folder.move_to(&to)?;
+        let own = object.files.last().and_then(|file| part_number(&file.name)).map_or(0, |last| last + 1);
         let mut files = Vec::new();
-        let own = staged.object.files.last().and_then(|file| part_number(&file.name)).map_or(0, |last| last + 1);
-        for (index, (from, file)) in staged.kept.iter().enumerate() {
+        for (index, (from, file)) in kept.iter().enumerate() {
             let file = DataFile { name: part_name(own + index), ..file.clone() };
-            share(from, &staged.folder.path.join(&file.name))?;
+            share(from, &to.join(&file.name))?;
             files.push(file);
         }
-        files.extend(staged.object.files.iter().cloned());
-        unpublished::forget_kept(&staged.folder.path);
-        staged.folder.move_to(&to)?;
+        files.extend(object.files.iter().cloned());
+        unpublished::forget_kept(&to);
         self.written.extend(files.iter().map(|file| to.join(&file.name)));
         self.written.push(to);
-        self.describe(name, Object { files, ..staged.object });
+        self.describe(name, Object { files, ..object });
         Ok(())
     }
 
