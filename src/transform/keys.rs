@@ -96,8 +96,8 @@ pub(super) fn merged(interners: Vec<Interner>) -> Result<(Vec<Vec<u32>>, Vec<Arr
     let mut orders = Vec::new();
     let mut parts = Vec::new();
     let mut nulls = Vec::new();
-    for interner in interners {
-        let (order, distinct, has_null) = interner.finish()?;
+    let finished: Vec<_> = interners.into_par_iter().map(Interner::finish).collect::<Result<_, TransformError>>()?;
+    for (order, distinct, has_null) in finished {
         orders.push(order);
         parts.push((distinct, has_null.len()));
         nulls = has_null;

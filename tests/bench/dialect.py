@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Snowflake SQL on the embedded engine beside DuckDB on the same Parquet files: CPU seconds of whole processes.
+"""Snowflake SQL on the embedded engine beside DuckDB on the same Parquet files: CPU seconds of whole processes. Exact arithmetic
+is also put beside plain DataFusion's on 64-bit integers, which wraps around where NUMBER is an error.
 
-usage: python3 tests/bench/dialect.py [--pipe target/release/pipe] [--rows 1000000]     (needs: pip install duckdb)
+usage: python3 tests/bench/dialect.py [--pipe target/release/pipe] [--rows 1000000]     (needs: pip install duckdb datafusion)
 """
 import argparse
 import sys
@@ -26,6 +27,8 @@ CASES = [  # name, rows divided by, Snowflake SQL, DuckDB SQL
     ("text functions", "select count(distinct upper(substr(s, 2, 5))), sum(length(replace(s, '1', 'one'))) from bench.numbers",
      "select count(distinct upper(substr(s, 2, 5))), sum(length(replace(s, '1', 'one'))) from numbers"),
 ]
+
+PLAIN = "select sum(x + y), sum(x * y - x) from numbers"
 
 
 def make(folder, rows):
@@ -68,6 +71,11 @@ def main():
                 print(f"{name:32}{str(error).strip()[:300]}")
                 continue
             print(f"{name:32}{us['cpu']:11.2f}{us['wall']:7.2f}{us['peak']:7.0f}{peer['cpu']:14.2f}{peer['wall']:7.2f}{peer['peak']:7.0f}{us['cpu'] / peer['cpu']:7.2f}")
+            if name.startswith("NUMBER +"):
+                script = (f"import datafusion as d; c = d.SessionContext(d.SessionConfig().with_target_partitions(2)); "
+                          f"c.register_parquet('numbers', '{files}/numbers.parquet'); print(c.sql({PLAIN!r}).collect())")
+                plain = best([sys.executable, "-c", script], a.runs)
+                print(f"{'  beside plain DataFusion':32}{'':25}{plain['cpu']:14.2f}{plain['wall']:7.2f}{plain['peak']:7.0f}{us['cpu'] / plain['cpu']:7.2f}")
 
 
 main()
