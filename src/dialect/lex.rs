@@ -142,12 +142,10 @@ fn fold_word(word: &mut Word) {
 #[derive(Clone, Copy, PartialEq)]
 enum Path {
     Outside,
-    /// A word of the path is due: after `:`, after `].` or, inside it, after `.`.
+    /// A word of the path is due: after `:` or, in the path, after `.`.
     Due,
-    /// After a word of the path; `.` goes on with it.
+    /// After a word of the path or a bracket; `.` goes on with it.
     After,
-    /// Inside `[…]` of a path, this deep.
-    Bracket(u32),
 }
 
 impl Path {
@@ -156,13 +154,8 @@ impl Path {
         let (next, inside) = match (*self, token) {
             (Path::Due, Token::Word(_)) => (Path::After, true),
             (Path::After, Token::Period | Token::Colon) => (Path::Due, false),
-            (Path::After, Token::LBracket) => (Path::Bracket(1), false),
-            (Path::Bracket(1), Token::RBracket) => (Path::After, false),
-            (Path::Bracket(depth), Token::RBracket) => (Path::Bracket(depth - 1), false),
-            (Path::Bracket(depth), Token::LBracket) => (Path::Bracket(depth + 1), false),
-            (Path::Bracket(depth), _) => (Path::Bracket(depth), false),
+            (_, Token::RBracket) => (Path::After, false),
             (_, Token::Colon) if previous.is_some_and(ends_operand) => (Path::Due, false),
-            (_, Token::Period) if previous == Some(&Token::RBracket) => (Path::Due, false),
             _ => (Path::Outside, false),
         };
         *self = next;
@@ -232,6 +225,7 @@ mod tests {
     fn words_fold_but_quoted_words_and_paths_do_not() {
         assert_eq!(folded(r#"select a, "b" from t"#), r#"SELECT A, "b" FROM T"#);
         assert_eq!(folded("v:Ab.cD[i].e::int"), "V:Ab.cD[I].e::INT");
+        assert_eq!(folded("v:Ab[w:Cd[x].Ef].gH[i], y.z"), "V:Ab[W:Cd[X].Ef].gH[I], Y.Z");
         assert_eq!(folded("v[0].Ab.cD, t.v[i].Ef, x.y"), "V[0].Ab.cD, T.V[I].Ef, X.Y");
         assert_eq!(folded("{'k': a.b}"), "{'k': A.B}");
         assert_eq!(folded("parse_json(x):a.B, c"), "PARSE_JSON(X):a.B, C");
