@@ -279,6 +279,10 @@ impl<'a> Binder<'a> {
             let table = qualifier.iter().map(|part| part.value.to_lowercase()).collect::<Vec<_>>().join(".");
             let message = format!("unknown table `{table}` before `.{}`", last.to_lowercase());
             let diagnostic = Diagnostic::error("unknown-table", message).at(span);
+            if matches!(scope.column(qualifier), Found::One(_)) {
+                return self
+                    .report(diagnostic.hint(format!("`{table}` is a column; a path into its value begins with `:`")));
+            }
             return self.report(diagnostic.did_you_mean(nearest(&table, &known)));
         }
         let mut diagnostic = Diagnostic::error("unknown-column", format!("unknown column `{text}`")).at(span);
