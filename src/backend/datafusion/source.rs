@@ -4,6 +4,9 @@
 /// Rows of CSV and JSON lines.
 mod text;
 
+/// Panics of readers as answers.
+mod guard;
+
 /// Rows of text files that were read before.
 mod parsed;
 

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlanBuilder, Volatili
 use datafusion::prelude::Column as ColumnName;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
+use super::guard::guarded;
 use super::remote::shown;
 use super::{places, unreadable};
 use crate::backend::BackendError;
@@ -27,8 +28,11 @@ use crate::dialect::variant::convert::lists_to_texts;
 /// Whether the file is whole and has these columns.
 pub(super) fn check(path: &Path, columns: &[Column]) -> Result<(), BackendError> {
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let metadata = ArrowReaderMetadata::load(&file, parquet::arrow::arrow_reader::ArrowReaderOptions::default())
-        .map_err(|error| BackendError::author(format!("`{}` is no whole Parquet file: {error}", shown(path))))?;
+    let broken = |reason: &str| BackendError::author(format!("`{}` is no whole Parquet file: {reason}", shown(path)));
+    let metadata =
+        guarded(|| ArrowReaderMetadata::load(&file, parquet::arrow::arrow_reader::ArrowReaderOptions::default()))
+            .ok_or_else(|| broken("its schema cannot be read"))?
+            .map_err(|error| broken(&error.to_string()))?;
     let header: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
     places(path, &header, columns).map(|_| ())
 }
