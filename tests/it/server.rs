@@ -133,7 +133,7 @@ fn a_killed_export_to_s3_is_not_seen_and_the_next_run_makes_it_whole() {
     let faults = json!([{"match": "^PUT .*partNumber=", "kind": "slow", "seconds": 1, "times": 4}]);
     let Some(proxy) = faulty(&faults) else { return };
     let project = Project::new().job("share", &large("killed"));
-    assert!(killed(&project, "run share", &proxy.aws(), Duration::from_millis(2500)));
+    assert!(killed(&project, "run share", &proxy.aws(), Duration::from_millis(1100)));
     assert_eq!(proxy.keys("killed/"), Vec::<String>::new());
     let ran = run(&project, "run share", proxy);
     assert_eq!(ran.code, 0, "{}", ran.err);
@@ -353,7 +353,7 @@ fn a_killed_export_to_postgres_is_undone_and_the_next_run_makes_it_whole() {
     let project = database(server, "").job("share", steps);
     let variables = [("PIPE_TEST_DB_PASSWORD", PASSWORD.to_owned())];
     let mut interrupted = 0;
-    for millis in [600, 900, 1300] {
+    for millis in [60, 200, 350, 600, 900, 1300] {
         interrupted += u32::from(killed(&project, "run share", &variables, Duration::from_millis(millis)));
         let rows = server.sql("select count(*) from killed");
         assert!(rows == ["1"] || rows == ["400000"], "{rows:?}");
