@@ -88,8 +88,7 @@ pub(super) fn check_values(
         Ok(texts) => texts,
         Err(error) => return vec![error],
     };
-    let keeping = parsed::keeping(path, location, schema);
-    let mut kept = Vec::new();
+    let mut kept = parsed::keeping(path, location, schema).map(|keeping| (keeping, Vec::new()));
     let (mut done, mut wrong, mut more) = (file.first_row(), 0, 0_u64);
     for batch in texts {
         let (rows, texts) = match batch {
@@ -114,17 +113,19 @@ pub(super) fn check_values(
             more += u64::from(wrong >= MOST_FAULTS);
             wrong += 1;
         }
-        if keeping.is_some() {
-            kept.extend(batch_of(schema, values, rows).ok());
-        }
+        // Rows that make no batch are told when they are read; until then none of the file are kept.
+        kept = kept.and_then(|(keeping, mut all)| {
+            all.push(batch_of(schema, values, rows).ok()?);
+            Some((keeping, all))
+        });
         done += rows;
     }
     if more > 0 {
         let message = format!("`{}`: {} beside these fit no column", shown(path), counted(more, "more value"));
         faults.push(BackendError::author(message));
     }
-    if let Some(keeping) = keeping.filter(|_| faults.is_empty()) {
-        keeping.keep(kept);
+    if let Some((keeping, rows)) = kept.filter(|_| faults.is_empty()) {
+        keeping.keep(rows);
     }
     faults
 }
