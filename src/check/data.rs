@@ -341,19 +341,24 @@ impl Judge<'_> {
         let earlier = if same.len() >= FEWEST_PROFILES { same } else { all };
         let now = self.profile.measures(self.now);
         let since = earlier.first().map(|record| record.clock.date_naive());
+        let rows = self.profile.judged(self.now).iter().map(|day| day.rows).sum();
         for (name, value) in &now {
             let values: Vec<f64> = earlier.iter().filter_map(|record| record.measures.get(name).copied()).collect();
-            self.measure(name, *value, &values, since);
+            self.measure(name, *value, &values, since, rows);
         }
-        self.codes_in_history(&now, &earlier);
+        self.codes_in_history(&now, &earlier, rows);
     }
 
-    fn measure(&mut self, name: &str, value: f64, earlier: &[f64], since: Option<NaiveDate>) {
+    fn measure(&mut self, name: &str, value: f64, earlier: &[f64], since: Option<NaiveDate>, rows: u64) {
         let Some(usual) = median(earlier.iter().copied()) else { return };
         let since = since.filter(|_| self.profile.timing == Timing::Still);
-        let caution = if earlier.len() < FEWEST_PROFILES { CAUTION } else { 1.0 };
+        let few = earlier.len() < FEWEST_PROFILES;
+        let caution = if few { CAUTION } else { 1.0 };
+        // Without a spread, what few rows may differ by; rows of a table without times do not come about by chance.
+        let noise = if few && self.profile.timing != Timing::Still { 1.0 / exact(rows.max(1)).sqrt() } else { 0.0 };
         let share = (self.expected.volume.unwrap_or(VOLUME) / 100.0).min(0.99);
         let bound = -(1.0 - share).ln() * caution;
+        let bound = if name == "total" { bound } else { bound.max(7.0 * noise) };
         let as_logs = |value: f64| (value + 0.5).ln();
         let logs: Vec<f64> = earlier.iter().map(|value| as_logs(*value)).collect();
         let mut parts = name.splitn(3, '|');
@@ -370,7 +375,7 @@ impl Judge<'_> {
                     format!("{} rows{of} where about {} were usual in earlier runs", whole(value), whole(usual));
                 self.tell(None, "rows", since, message);
             }
-            ("duplicates", _) if value > usual && is_off(value, earlier, 0.03 * caution) => {
+            ("duplicates", _) if value > usual && is_off(value, earlier, (0.03 * caution).max(2.5 * noise)) => {
                 let message = format!(
                     "{} of its rows repeat another row where {} was usual in earlier runs",
                     percent(value),
@@ -378,8 +383,8 @@ impl Judge<'_> {
                 );
                 self.tell(None, "duplicates", since, message);
             }
-            ("hour", _) => self.hour(value, usual, earlier),
-            ("nulls", Some(column)) if is_off(value, earlier, 0.02 * caution) => {
+            ("hour", _) => self.hour(value, usual, earlier, 25.0 * noise),
+            ("nulls", Some(column)) if is_off(value, earlier, (0.02 * caution).max(2.5 * noise)) => {
                 let message = format!(
                     "{} of its rows have no `{}` where {} was usual in earlier runs",
                     percent(value),
@@ -388,7 +393,7 @@ impl Judge<'_> {
                 );
                 self.tell(Some(&column), "nulls", since, message);
             }
-            ("level", Some(column)) if is_off(value, earlier, 0.4 * caution) => {
+            ("level", Some(column)) if is_off(value, earlier, (0.4 * caution).max(8.0 * noise)) => {
                 let message = format!("{} in earlier runs", times(&column, value - usual));
                 self.tell(Some(&column), "level", since, message);
             }
@@ -408,11 +413,11 @@ impl Judge<'_> {
     }
 
     /// The time of day against that of earlier profiles, the short way round the clock. A few rows may differ by chance.
-    fn hour(&mut self, value: f64, usual: f64, earlier: &[f64]) {
+    fn hour(&mut self, value: f64, usual: f64, earlier: &[f64], chance: f64) {
         let away = |other: f64| (other - usual + 12.0).rem_euclid(24.0) - 12.0;
         let turned: Vec<f64> = earlier.iter().map(|other| away(*other)).collect();
         let shift = away(value);
-        if is_off(shift, &turned, 0.75_f64.max(25.0 / exact(self.profile.rows()).sqrt())) {
+        if is_off(shift, &turned, chance.max(0.75)) {
             let way = if shift > 0.0 { "later" } else { "earlier" };
             let message = format!(
                 "its times of day are {:.1} hours {way} than in earlier runs; is it another time zone?",
@@ -423,28 +428,30 @@ impl Judge<'_> {
     }
 
     /// Values of a code that no earlier profile had, or that all had.
-    fn codes_in_history(&mut self, now: &BTreeMap<String, f64>, earlier: &[&ProfileRecord]) {
-        let with_code = |measures: &BTreeMap<String, f64>, column: &str| {
-            measures
-                .keys()
-                .any(|name| name.strip_prefix("value|").is_some_and(|rest| rest.split('|').next() == Some(column)))
-        };
+    fn codes_in_history(&mut self, now: &BTreeMap<String, f64>, earlier: &[&ProfileRecord], rows: u64) {
+        let all: Vec<BTreeSet<&str>> = earlier.iter().map(|record| coded(&record.measures)).collect();
+        let here = coded(now);
         let mut names: BTreeSet<&String> = now.keys().collect();
         names.extend(earlier.iter().flat_map(|record| record.measures.keys()));
         for name in names {
             let Some((column, value)) = name.strip_prefix("value|").and_then(|rest| rest.split_once('|')) else {
                 continue;
             };
-            let judged: Vec<&&ProfileRecord> =
-                earlier.iter().filter(|record| with_code(&record.measures, column)).collect();
+            let judged = earlier.iter().zip(&all).filter(|(_, codes)| codes.contains(column));
+            let judged: Vec<&ProfileRecord> = judged.map(|(record, _)| *record).collect();
             let few = judged.len() < FEWEST_PROFILES;
+            let least = match (few, &self.profile.timing) {
+                (true, Timing::Still) => [CODE_OF_FEW, CODE_OF_FEW],
+                (true, _) => [CODE_OF_FEW.max(30.0 / exact(rows.max(1))); 2],
+                (false, _) => [NEW_CODE, LOST_CODE],
+            };
             let called = self.column_called(column);
-            if judged.is_empty() || !with_code(now, column) || is_key(&called, self.expected.contract) {
+            if judged.is_empty() || !here.contains(column) || is_key(&called, self.expected.contract) {
                 continue;
             }
             let before: Vec<f64> = judged.iter().filter_map(|record| record.measures.get(name).copied()).collect();
             match now.get(name) {
-                Some(share) if before.is_empty() && *share > if few { CODE_OF_FEW } else { NEW_CODE } => {
+                Some(share) if before.is_empty() && *share > least[0] => {
                     let message = format!(
                         "{} of its rows have the value {value} in `{}`, which no earlier run saw",
                         percent(*share),
@@ -454,7 +461,7 @@ impl Judge<'_> {
                 }
                 None if before.len() == judged.len() => {
                     let usual = median(before).unwrap_or_default();
-                    if usual > if few { CODE_OF_FEW } else { LOST_CODE } {
+                    if usual > least[1] {
                         let message = format!(
                             "no row has the value {value} in `{}`, which {} of the rows had in earlier runs",
                             called.lower(),
@@ -472,6 +479,12 @@ impl Judge<'_> {
         let names = self.profile.days.iter().flat_map(|day| day.columns.keys());
         names.into_iter().find(|name| name.lower() == lower).cloned().unwrap_or_else(|| Name::unquoted(lower))
     }
+}
+
+/// The columns of which measures tell the values.
+fn coded(measures: &BTreeMap<String, f64>) -> BTreeSet<&str> {
+    let names = measures.keys().filter_map(|name| name.strip_prefix("value|")?.split_once('|'));
+    names.map(|(column, _)| column).collect()
 }
 
 /// Whether a column tells rows apart by its contract, so that its values are no codes.

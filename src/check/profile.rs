@@ -253,16 +253,21 @@ impl Profile {
         (series.collect(), from)
     }
 
-    /// The measures to remember and to hold against earlier ones, by a name each: of the days that are judged, or of the
-    /// whole table where it has no times. `total` counts the rows of all days, since jobs may read those too.
-    pub fn measures(&self, now: DateTime<Utc>) -> BTreeMap<String, f64> {
-        let days: Vec<Day> = match &self.timing {
+    /// The days whose measures are remembered and held against earlier ones.
+    pub fn judged(&self, now: DateTime<Utc>) -> Vec<Day> {
+        match &self.timing {
             Timing::Still => self.days.clone(),
             _ => {
                 let (days, from) = self.series(now);
                 days.into_iter().filter(|day| day.day.is_some_and(|day| day >= from)).collect()
             }
-        };
+        }
+    }
+
+    /// The measures to remember and to hold against earlier ones, by a name each: of the days that are judged, or of the
+    /// whole table where it has no times. `total` counts the rows of all days, since jobs may read those too.
+    pub fn measures(&self, now: DateTime<Utc>) -> BTreeMap<String, f64> {
+        let days = self.judged(now);
         let rows: u64 = days.iter().map(|day| day.rows).sum();
         let mut measures = BTreeMap::new();
         measures.insert("rows".to_owned(), exact(rows) / exact(days.len().max(1) as u64));
