@@ -63,6 +63,12 @@ mod declared;
 /// Rules between binding and optimising, and the planning of operators by type.
 mod analyze;
 
+/// ASOF JOIN.
+pub mod asof;
+
+/// Plans with nodes of the dialect's own, made physical.
+mod physical;
+
 /// Joins that let others work.
 mod yielding;
 
@@ -195,7 +201,8 @@ fn state(config: SessionConfig, registry: &functions::Registry) -> SessionState 
     let mut state = builder
         .with_analyzer_rules(analyze::rules())
         .with_optimizer_rule(Arc::new(analyze::Guard))
-        .with_query_planner(functions::table::query_planner())
+        .with_optimizer_rule(Arc::new(asof::FilterFirst))
+        .with_query_planner(physical::query_planner())
         .with_physical_optimizer_rule(Arc::new(functions::InOrder))
         .with_physical_optimizer_rule(Arc::new(yielding::Yielding))
         .build();

@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, Ope
 
 use super::step::{InputTable, Origin, PlannedStep, PlannedTransform, Work};
 use super::{Plan, StepId};
+use crate::dialect::asof;
 use crate::name::Name;
 use crate::transform;
 
@@ -212,7 +213,10 @@ fn of_plan(plan: &LogicalPlan) -> Lineage {
             let columns = columns.map(|at| input.columns.get(*at).cloned().unwrap_or_default()).collect();
             Lineage { columns, rows: input.rows }
         }
-        other => everything(other),
+        other => match asof::all_matches(other) {
+            Some(join) => of_join(&join),
+            None => everything(other),
+        },
     }
 }
 

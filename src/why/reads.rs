@@ -9,6 +9,7 @@ use datafusion::common::{Column, DFSchemaRef, JoinType};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Distinct, Expr, Join, LogicalPlan, Operator};
 
+use crate::dialect::asof;
 use crate::plan::{InputTable, Origin};
 
 /// A table as a query reads it in one place.
@@ -123,6 +124,10 @@ impl Reads {
                 columns
             }
             other => {
+                if let Some(join) = asof::all_matches(other) {
+                    self.notes.insert("ASOF JOIN takes the closest of the rows that match".to_owned());
+                    return self.join(&join);
+                }
                 let inputs: Vec<Vec<Vec<Place>>> = other.inputs().into_iter().map(|input| self.walk(input)).collect();
                 match inputs.as_slice() {
                     [only] if only.len() == other.schema().fields().len() => only.clone(),

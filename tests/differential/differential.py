@@ -14,6 +14,7 @@ An error on both sides counts as agreement; an error on one side only is a disag
 import argparse
 import json
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -141,7 +142,7 @@ def query(rng):
     x = Expressions(rng, TABLES["t"])
     where = f" WHERE {x.of('bool', 3)}" if rng.random() < 0.6 else ""
     kinds = list(SQL_TYPES)
-    shape = rng.choice(["rows", "rows", "rows", "group", "group", "window", "join", "set", "subquery", "total", "distinct"])
+    shape = rng.choice(["rows", "rows", "rows", "group", "group", "window", "join", "asof", "set", "subquery", "total", "distinct"])
     if shape == "rows":
         return "SELECT id, " + ", ".join(f"{x.of(rng.choice(kinds), 3)} AS c{i}" for i in range(4)) + " FROM t" + where
     if shape == "group":
@@ -157,6 +158,14 @@ def query(rng):
         if kind in ("RIGHT JOIN", "FULL JOIN"):
             on = rng.choice(["t.a = r.a", "t.a = r.a AND t.s = r.s"])
         return "SELECT t.id, r.k, " + ", ".join(f"{both.of(rng.choice(kinds), 2)} AS c{i}" for i in range(3)) + f" FROM t {kind} r ON {on}"
+    if shape == "asof":
+        # Which of several equally close rows is taken is left open: only what they have in common is looked at.
+        near, op = rng.choice(["day", "day", "a"]), rng.choice([">=", ">", "<=", "<"])
+        equal = rng.choice([[], ["t.s = r.s"], ["t.a = r.a"], ["t.a = r.a", "r.s = t.s"]])
+        on = f" ON {' AND '.join(equal)}" if equal else ""
+        test = rng.choice(["", "", f" WHERE {x.of('bool', 2)}", f" WHERE r.{near} IS NOT NULL AND t.b > 1"])
+        test = re.sub(r"(?<![.\w'])(id|a|b|d|s|u|day|f)(?![\w'])", r"t.\1", test)
+        return f"SELECT t.id, t.s, r.{near} FROM t ASOF JOIN r MATCH_CONDITION (t.{near} {op} r.{near}){on}{test}"
     if shape == "set":
         op = rng.choice(["UNION", "UNION ALL", "INTERSECT", "EXCEPT"])
         y = Expressions(rng, TABLES["r"])
@@ -190,6 +199,8 @@ def setup(rng):
 
 
 def for_duck(sql):
+    asof = r"ASOF JOIN r MATCH_CONDITION \(([^()]*)\)(?: ON ((?:\w+\.\w+ = \w+\.\w+(?: AND )?)+))?"
+    sql = re.sub(asof, lambda m: f"ASOF LEFT JOIN r ON {m[1]}" + (f" AND {m[2]}" if m[2] else ""), sql)
     return sql.replace("STARTSWITH(", "STARTS_WITH(").replace("NUMBER(10,2)", "DECIMAL(10,2)").replace("COUNT_IF(", "COUNT(*) FILTER (WHERE ")
 
 

@@ -31,7 +31,7 @@ mod node;
 /// The call over record batches.
 mod exec;
 
-pub use exec::query_planner;
+pub use exec::Calls;
 use flatten::Flatten;
 
 /// The functions of this family.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use datafusion::common::{JoinType, TableReference};
+use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{
-    EmptyRelation, Expr, ExprFunctionExt, Filter, LogicalPlan, LogicalPlanBuilder, Projection, Subquery, SubqueryAlias,
+    EmptyRelation, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Subquery, SubqueryAlias,
     TableScan, TableScanBuilder,
 };
 use sqlparser::ast::{
@@ -15,6 +16,7 @@ use sqlparser::ast::{
 use super::scope::{Env, Found, Merged, Relation, Rows, Scope, Source, cte_names, find_cte};
 use super::{At, Binder, Bound, Reported, relation};
 use crate::diagnostic::Diagnostic;
+use crate::dialect::asof::{AsofJoin, sides};
 use crate::dialect::parse::{DUAL, table_name};
 use crate::name::{Name, TableName, nearest};
 use crate::text::Span;
@@ -332,34 +334,11 @@ impl<'a> Binder<'a> {
         parent: Option<&Scope<'_>>,
     ) -> Bound<Source> {
         let JoinKind { join_type, constraint } = kind;
-        let mut conditions = Vec::new();
-        let mut merged: Vec<Merged> = left.merged.iter().chain(&right.merged).cloned().collect();
-        let mut span = self.context.statement.span().clone();
-        match constraint {
-            JoinConstraint::None => {
-                if join_type != JoinType::Inner {
-                    return Err(
-                        self.report(Diagnostic::error("join-condition", "an outer join needs ON or USING").at(span))
-                    );
-                }
-            }
-            JoinConstraint::On(on) => {
-                span = self.place(on);
-                let (schema, relations) = self.both(&left, &right, &span)?;
-                let mut scope = Scope::empty(schema, env, parent);
-                scope.relations = &relations;
-                scope.merged = &merged;
-                conditions.push(self.predicate(on, &scope, "ON")?);
-            }
-            JoinConstraint::Using(names) => {
-                let idents: Vec<Ident> = names.iter().filter_map(|n| n.0.last()?.as_ident().cloned()).collect();
-                self.using(&left, &right, &idents, join_type, &mut conditions, &mut merged, env)?;
-            }
-            JoinConstraint::Natural => {
-                let idents = common_columns(&left, &right);
-                self.using(&left, &right, &idents, join_type, &mut conditions, &mut merged, env)?;
-            }
+        if matches!(constraint, JoinConstraint::None) && join_type != JoinType::Inner {
+            let span = self.context.statement.span().clone();
+            return Err(self.report(Diagnostic::error("join-condition", "an outer join needs ON or USING").at(span)));
         }
+        let (conditions, merged, span) = self.conditions(&left, &right, kind, env, parent)?;
         let plan = match conditions.is_empty() && join_type == JoinType::Inner {
             true => LogicalPlanBuilder::from(left.plan).cross_join(right.plan),
             false => LogicalPlanBuilder::from(left.plan).join_on(right.plan, join_type, conditions),
@@ -369,6 +348,41 @@ impl<'a> Binder<'a> {
         relations.extend(right.relations);
         let relations = if join_type == JoinType::Inner { relations } else { refreshed(relations, &plan) };
         Ok(Source { plan, relations, merged, sequence: None })
+    }
+
+    /// What the rows of a join must fulfil, the columns that USING makes one of, and where it is written.
+    fn conditions(
+        &mut self,
+        left: &Source,
+        right: &Source,
+        kind: JoinKind<'_>,
+        env: &Env,
+        parent: Option<&Scope<'_>>,
+    ) -> Bound<(Vec<Expr>, Vec<Merged>, Span)> {
+        let JoinKind { join_type, constraint } = kind;
+        let mut conditions = Vec::new();
+        let mut merged: Vec<Merged> = left.merged.iter().chain(&right.merged).cloned().collect();
+        let mut span = self.context.statement.span().clone();
+        match constraint {
+            JoinConstraint::None => {}
+            JoinConstraint::On(on) => {
+                span = self.place(on);
+                let (schema, relations) = self.both(left, right, &span)?;
+                let mut scope = Scope::empty(schema, env, parent);
+                scope.relations = &relations;
+                scope.merged = &merged;
+                conditions.push(self.predicate(on, &scope, "ON")?);
+            }
+            JoinConstraint::Using(names) => {
+                let idents: Vec<Ident> = names.iter().filter_map(|n| n.0.last()?.as_ident().cloned()).collect();
+                self.using(left, right, &idents, join_type, &mut conditions, &mut merged, env)?;
+            }
+            JoinConstraint::Natural => {
+                let idents = common_columns(left, right);
+                self.using(left, right, &idents, join_type, &mut conditions, &mut merged, env)?;
+            }
+        }
+        Ok((conditions, merged, span))
     }
 
     fn both(
@@ -541,75 +555,27 @@ impl<'a> Binder<'a> {
         parent: Option<&Scope<'_>>,
     ) -> Bound<Source> {
         let span = self.place(condition);
-        let mut written = condition;
-        while let ast::Expr::Nested(inner) = written {
-            written = inner;
-        }
-        let ast::Expr::BinaryOp { left: near, op, right: far } = written else {
-            return Err(self.refuse("MATCH_CONDITION must compare a left column with a right one", span));
-        };
-        let descending = match op {
-            BinaryOperator::GtEq | BinaryOperator::Gt => true,
-            BinaryOperator::LtEq | BinaryOperator::Lt => false,
-            _ => return Err(self.refuse("MATCH_CONDITION takes >=, >, <= or <", span)),
-        };
-        let row = format!("#asof{}", self.number());
-        let number = datafusion::functions_window::expr_fn::row_number().alias(row.as_str());
-        let plan = LogicalPlanBuilder::from(left.plan).window([number]).and_then(LogicalPlanBuilder::build);
-        let left = Source { plan: plan.map_err(|error| self.fail(&error, span.clone()))?, ..left };
         let right = self.relation(&join.relation, env, parent)?;
         let (schema, relations) = self.both(&left, &right, &span)?;
         let mut scope = Scope::empty(schema, env, parent);
         scope.relations = &relations;
-        let matched = self.predicate(condition, &scope, "MATCH_CONDITION")?;
-        let (near, far) = (self.expr(near, &scope)?, self.expr(far, &scope)?);
-        let right_schema = right.plan.schema();
-        let ordered = if far.column_refs().iter().all(|column| right_schema.has_column(column)) { far } else { near };
-        let merged_before = left.merged.clone();
-        let mut source = match constraint {
-            JoinConstraint::None => {
-                let plan = LogicalPlanBuilder::from(left.plan).join_on(right.plan, JoinType::Left, [matched]);
-                let plan = plan.and_then(LogicalPlanBuilder::build).map_err(|error| self.fail(&error, span.clone()))?;
-                let relations = refreshed(relations.clone(), &plan);
-                Source { plan, relations, merged: merged_before, sequence: None }
-            }
-            constraint => {
-                let kind = JoinKind { join_type: JoinType::Left, constraint };
-                let mut joined = self.join(left, right, kind, env, parent)?;
-                joined.plan = with_condition(joined.plan, matched);
-                joined
-            }
-        };
-        let row = Expr::Column(datafusion::common::Column::new_unqualified(row));
-        let rank = format!("#asof{}", self.number());
-        let closest = datafusion::functions_window::expr_fn::row_number()
-            .partition_by(vec![row])
-            .order_by(vec![ordered.sort(!descending, false)])
-            .build()
-            .map(|window| window.alias(rank.as_str()));
-        let first = Expr::Column(datafusion::common::Column::new_unqualified(rank));
-        let plan = closest.and_then(|window| {
-            LogicalPlanBuilder::from(source.plan)
-                .window([window])?
-                .filter(first.eq(datafusion::logical_expr::lit(1_u64)))?
-                .build()
-        });
-        source.plan = plan.map_err(|error| self.fail(&error, span))?;
-        Ok(source)
-    }
-}
-
-/// Adds a condition to the join at the top of a plan.
-fn with_condition(plan: LogicalPlan, condition: Expr) -> LogicalPlan {
-    match plan {
-        LogicalPlan::Join(mut join) => {
-            join.filter = Some(match join.filter.take() {
-                Some(filter) => filter.and(condition),
-                None => condition,
-            });
-            LogicalPlan::Join(join)
+        let nearest = self.predicate(condition, &scope, "MATCH_CONDITION")?;
+        let kind = JoinKind { join_type: JoinType::Left, constraint };
+        let (conditions, merged, equal_span) = self.conditions(&left, &right, kind, env, parent)?;
+        let equal: Vec<Expr> = conditions.into_iter().flat_map(split_conjunction_owned).collect();
+        let operator = |condition| sides(condition, left.plan.schema(), right.plan.schema()).map(|(_, op, _)| op);
+        match operator(&nearest) {
+            Some(Operator::GtEq | Operator::Gt | Operator::LtEq | Operator::Lt) => {}
+            Some(_) => return Err(self.refuse("MATCH_CONDITION takes >=, >, <= or <", span)),
+            None => return Err(self.refuse("MATCH_CONDITION must compare a left column with a right one", span)),
         }
-        other => other,
+        if !equal.iter().all(|condition| operator(condition) == Some(Operator::Eq)) {
+            let message = "the ON of ASOF JOIN takes equalities of a left column and a right one, joined by AND";
+            return Err(self.refuse(message, equal_span));
+        }
+        let plan = AsofJoin::plan(left.plan, right.plan, nearest, equal).map_err(|error| self.fail(&error, span))?;
+        let relations = refreshed(relations, &plan);
+        Ok(Source { plan, relations, merged, sequence: None })
     }
 }
 

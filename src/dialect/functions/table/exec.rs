@@ -1,4 +1,4 @@
-//! A call of a table function over record batches, and how plans that have one become physical.
+//! A call of a table function over record batches.
 
 use std::fmt;
 use std::future::ready;
@@ -11,7 +11,6 @@ use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
-use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
@@ -23,32 +22,16 @@ use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
     ReplaceChildrenOptions,
 };
-use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 
 use super::node::LateralCall;
 use super::{Rows, TableFunction};
 
-/// A planner for plans that hold table functions.
-pub fn query_planner() -> Arc<dyn QueryPlanner + Send + Sync> {
-    Arc::new(Planner { physical: DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Calls)]) })
-}
-
-/// DataFusion's planner with table functions.
-struct Planner {
-    physical: DefaultPhysicalPlanner,
-}
-
-impl fmt::Debug for Planner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Planner")
-    }
-}
-
 /// The planner of table functions.
 #[derive(Debug)]
-struct Calls;
+pub struct Calls;
 
 impl Calls {
     fn plan(
@@ -72,23 +55,7 @@ impl Calls {
     }
 }
 
-// The two are written as futures, not as async functions, for the reason that `opaque` gives.
-impl QueryPlanner for Planner {
-    fn create_physical_plan<'a, 'b, 'c, 'e>(
-        &'a self,
-        plan: &'b LogicalPlan,
-        session: &'c dyn Session,
-    ) -> BoxFuture<'e, Result<Arc<dyn ExecutionPlan>>>
-    where
-        'a: 'e,
-        'b: 'e,
-        'c: 'e,
-        Self: 'e,
-    {
-        self.physical.create_physical_plan(plan, session)
-    }
-}
-
+// Written as a future, not as an async function, for the reason that `opaque` gives.
 impl ExtensionPlanner for Calls {
     fn plan_extension<'a, 'b, 'c, 'd, 'f, 'g, 'h, 'i, 'e>(
         &'a self,
