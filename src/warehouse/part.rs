@@ -1,42 +1,52 @@
-//! One Parquet file being written: the columns of a row group are encoded side by side, on all cores.
+//! One Parquet file being written: the columns of its row groups are encoded on all cores, while more rows are given.
 
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory, compute_leaves,
+};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
-use rayon::prelude::*;
 
 use super::Error;
 use super::disk::Output;
 
 /// Rows of a row group.
-const GROUP_ROWS: u64 = 1 << 20;
+const GROUP_ROWS: usize = 1 << 18;
 
-/// Rows that are waited for before they are encoded. Columns take different times: the more rows, the less often those that
-/// are done wait for the others.
-const WAITING_ROWS: u64 = 1 << 18;
+/// Bytes in memory after which a row group ends that has fewer rows.
+const GROUP_BYTES: usize = 64 << 20;
+
+/// Row groups that are encoded at a time: columns take different times, and no core waits for the slowest of a group.
+const GROUPS_AT_A_TIME: usize = 2;
 
 /// Fewer rows are not worth sharing the columns out.
-const SHARED_ROWS: u64 = 1 << 15;
+const SHARED_ROWS: usize = 1 << 15;
 
 /// The file, and what of it is not written yet.
 pub(super) struct Part {
     file: SerializedFileWriter<Output>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
-    /// The row group that is being encoded, by leaf column; none between row groups.
-    columns: Vec<ArrowColumnWriter>,
-    group_rows: u64,
     waiting: Vec<RecordBatch>,
-    waiting_rows: u64,
+    waiting_rows: usize,
+    waiting_bytes: usize,
+    /// The row groups that are being encoded, by leaf column.
+    encoding: VecDeque<Vec<Receiver<Encoded>>>,
+    groups: usize,
     rows: u64,
 }
+
+/// What becomes of a column of a row group.
+type Encoded = Result<ArrowColumnChunk, ParquetError>;
 
 impl std::fmt::Debug for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -53,8 +63,9 @@ impl Part {
         let (file, factory) = ArrowWriter::try_new(file, schema.clone(), Some(properties))
             .and_then(ArrowWriter::into_serialized_writer)
             .map_err(|error| failed(path, error))?;
-        let (columns, waiting) = Default::default();
-        Ok(Self { file, factory, schema: schema.clone(), columns, group_rows: 0, waiting, waiting_rows: 0, rows: 0 })
+        let (waiting, encoding) = Default::default();
+        let schema = schema.clone();
+        Ok(Self { file, factory, schema, waiting, waiting_rows: 0, waiting_bytes: 0, encoding, groups: 0, rows: 0 })
     }
 
     /// How many rows it has been given.
@@ -64,33 +75,34 @@ impl Part {
 
     /// Adds rows.
     pub(super) fn write(&mut self, path: &Path, batch: RecordBatch) -> Result<(), Error> {
-        let rows = batch.num_rows() as u64;
-        self.rows += rows;
-        self.waiting_rows += rows;
+        self.rows += batch.num_rows() as u64;
+        self.waiting_rows += batch.num_rows();
+        let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size();
+        let bytes = batch.columns().iter().map(bytes).sum::<Result<usize, _>>();
+        self.waiting_bytes += bytes.map_err(|error| failed(path, error.into()))?;
         self.waiting.push(batch);
-        if self.waiting_rows >= WAITING_ROWS {
+        if self.waiting_rows >= GROUP_ROWS || self.waiting_bytes >= GROUP_BYTES {
             self.encode().map_err(|error| failed(path, error))?;
-        }
-        if self.group_rows >= GROUP_ROWS {
-            self.close_group().map_err(|error| failed(path, error))?;
         }
         Ok(())
     }
 
     /// Writes what is left and the end, and gives the file.
     pub(super) fn finish(mut self, path: &Path) -> Result<Output, Error> {
-        let closed = self.encode().and_then(|()| self.close_group()).and_then(|()| self.file.into_inner());
-        closed.map_err(|error| failed(path, error))
+        let encoded = self.encode().and_then(|()| self.append(0));
+        encoded.and_then(|()| self.file.into_inner()).map_err(|error| failed(path, error))
     }
 
+    /// Encodes what waits as a row group.
     fn encode(&mut self) -> Result<(), ParquetError> {
-        if self.waiting_rows == 0 {
+        let rows = std::mem::take(&mut self.waiting_rows);
+        self.waiting_bytes = 0;
+        if rows == 0 {
             return Ok(());
         }
-        if self.columns.is_empty() {
-            self.columns = self.factory.create_column_writers(self.file.flushed_row_groups().len())?;
-        }
-        let mut leaves: Vec<Vec<ArrowLeafColumn>> = self.columns.iter().map(|_| Vec::new()).collect();
+        let columns = self.factory.create_column_writers(self.groups)?;
+        self.groups += 1;
+        let mut leaves: Vec<Vec<ArrowLeafColumn>> = columns.iter().map(|_| Vec::new()).collect();
         for batch in self.waiting.drain(..) {
             let mut places = leaves.iter_mut();
             for (field, array) in self.schema.fields().iter().zip(batch.columns()) {
@@ -98,33 +110,43 @@ impl Part {
                 columns.zip(&mut places).for_each(|(leaf, place)| place.push(leaf));
             }
         }
-        let write = |(column, leaves): (&mut ArrowColumnWriter, Vec<ArrowLeafColumn>)| {
-            leaves.iter().try_for_each(|leaf| column.write(leaf))
+        let begin = |(column, leaves): (ArrowColumnWriter, Vec<ArrowLeafColumn>)| {
+            let (sender, chunk) = sync_channel(1);
+            let work = move || {
+                // Without an answer the other side knows that there was a panic; nobody may be waiting for it any more.
+                let chunk = catch_unwind(AssertUnwindSafe(|| encoded(column, leaves)));
+                chunk.into_iter().for_each(|chunk| drop(sender.send(chunk)));
+            };
+            if rows < SHARED_ROWS {
+                work()
+            } else {
+                rayon::spawn(work)
+            }
+            chunk
         };
-        if self.waiting_rows < SHARED_ROWS {
-            self.columns.iter_mut().zip(leaves).try_for_each(write)?;
-        } else {
-            self.columns.par_iter_mut().zip(leaves).with_max_len(1).try_for_each(write)?;
-        }
-        self.group_rows += std::mem::take(&mut self.waiting_rows);
-        Ok(())
+        self.encoding.push_back(columns.into_iter().zip(leaves).map(begin).collect());
+        self.append(GROUPS_AT_A_TIME)
     }
 
-    fn close_group(&mut self) -> Result<(), ParquetError> {
-        let rows = std::mem::take(&mut self.group_rows);
-        let columns = std::mem::take(&mut self.columns);
-        if columns.is_empty() {
-            return Ok(());
+    /// Writes row groups, in order, until so many are left.
+    fn append(&mut self, left: usize) -> Result<(), ParquetError> {
+        while self.encoding.len() > left
+            && let Some(chunks) = self.encoding.pop_front()
+        {
+            let mut group = self.file.next_row_group()?;
+            for chunk in chunks {
+                let lost = |_| ParquetError::General("the encoder of a column panicked".to_owned());
+                chunk.recv().map_err(lost)??.append_to_row_group(&mut group)?;
+            }
+            group.close()?;
         }
-        let chunks: Vec<_> = if rows < SHARED_ROWS {
-            columns.into_iter().map(ArrowColumnWriter::close).collect::<Result<_, _>>()?
-        } else {
-            columns.into_par_iter().with_max_len(1).map(ArrowColumnWriter::close).collect::<Result<_, _>>()?
-        };
-        let mut group = self.file.next_row_group()?;
-        chunks.into_iter().try_for_each(|chunk| chunk.append_to_row_group(&mut group))?;
-        group.close().map(|_| ())
+        Ok(())
     }
+}
+
+fn encoded(mut column: ArrowColumnWriter, leaves: Vec<ArrowLeafColumn>) -> Encoded {
+    leaves.iter().try_for_each(|leaf| column.write(leaf))?;
+    column.close()
 }
 
 fn failed(path: &Path, error: ParquetError) -> Error {
