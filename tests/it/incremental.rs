@@ -361,6 +361,24 @@ fn files_without_a_row_that_goes_are_shared_and_not_written_again() {
 }
 
 #[test]
+fn many_small_files_become_one() {
+    let block = BY_DAY.replace("2026-11-01", "2026-08-01").replace("lookback: 2, batch_size: 2", "batch_size: 1");
+    let project = project(OF_INTERVAL, &block);
+    let first = chrono::NaiveDate::from_ymd_opt(2026, 8, 1).expect("a day");
+    let rows: String = first.iter_days().take(80).map(|day| format!("1,ann,{day},1,false\n")).collect();
+    project.write("data/raw/event.csv", &format!("id,who,day,amount,gone\n{rows}"));
+    let files = || std::fs::read_dir(project.path(".pipe/warehouse/out/grown")).expect("a table").count();
+    run(&project, "run grow --date 2026-10-10");
+    assert_eq!((files(), project.rows("out.grown").len()), (70, 70));
+    run(&project, "run grow --date 2026-10-11");
+    assert_eq!((files(), project.rows("out.grown").len()), (2, 71));
+    let days: Vec<String> = first.iter_days().take(71).map(|day| format!("{day}|1|1")).collect();
+    assert_eq!(project.rows("out.grown"), days);
+    run(&project, "run grow --date 2026-10-12");
+    assert_eq!(files(), 3);
+}
+
+#[test]
 fn a_table_by_intervals_whose_sql_knows_none_is_a_warning() {
     let project = project("select * from raw.event", "{strategy: interval, time: day, since: 2026-11-01}");
     let told = project.pipe("validate grow");

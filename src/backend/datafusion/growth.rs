@@ -1,5 +1,6 @@
 //! Tables that grow: new rows are written beside the files that a table has. A file without a row that goes is taken over
-//! as it is, one of which all rows go is left out, and of the others the rows that stay are written again.
+//! as it is, one of which all rows go is left out, and of the others the rows that stay are written again. So are those of
+//! many small files, as one.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -26,6 +27,12 @@ use crate::warehouse::{DataFile, FILE_NUMBER, Staged, StoredTable};
 
 /// How many batches of intervals are built at once.
 const AT_ONCE: usize = 4;
+
+/// Rows below which a file is a small one.
+const SMALL_ROWS: u64 = 1 << 15;
+
+/// Small files that a table may have: when there are more, they are written again as one.
+const SMALL_FILES: usize = 64;
 
 /// Which rows of a table go.
 enum Gone {
@@ -284,7 +291,11 @@ impl Growth<'_> {
         let going = self.going(gone, files.len()).await?;
         let same_columns = old.columns() == stored_columns(self.step).as_slice();
         let whole = |at: usize| going[at] == 0 && same_columns;
-        let broken: Vec<usize> = (0..files.len()).filter(|at| !whole(*at) && going[*at] < files[*at].1.rows).collect();
+        let small = |at: usize| whole(at) && files[at].1.rows < SMALL_ROWS;
+        let many = (0..files.len()).filter(|at| small(*at)).count() > SMALL_FILES;
+        let taken = |at: usize| whole(at) && !(many && small(at));
+        let taken: Vec<bool> = (0..files.len()).map(taken).collect();
+        let broken: Vec<usize> = (0..files.len()).filter(|at| !taken[*at] && going[*at] < files[*at].1.rows).collect();
         if !broken.is_empty() {
             let before = self.before_of(&broken, false)?;
             let rest = staying(&before, gone)?;
@@ -293,7 +304,7 @@ impl Growth<'_> {
         let kept: Vec<(PathBuf, DataFile)> = files
             .into_iter()
             .enumerate()
-            .filter(|(at, file)| whole(*at) && file.1.rows > 0)
+            .filter(|(at, file)| taken[*at] && file.1.rows > 0)
             .map(|(_, file)| file)
             .collect();
         staged.keep(kept).map_err(of_warehouse)
