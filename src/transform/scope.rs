@@ -53,7 +53,15 @@ impl<'a> Scope<'a> {
 
     /// A column whose values can be told apart and ordered: any scalar.
     pub(super) fn key(self, name: &ColumnName, problems: &mut Vec<Diagnostic>) -> Option<&'a Column> {
-        self.typed(name, "an id: a scalar", is_scalar, problems)
+        let column = self.typed(name, "an id: a scalar", is_scalar, problems)?;
+        if column.sql_type == SqlType::TimestampTz {
+            let message =
+                format!("`{}` is TIMESTAMP_TZ, and one instant has an id for each offset", name.value.shown());
+            let diagnostic = Diagnostic::error("wrong-column-type", message).at(name.span.clone());
+            problems.push(diagnostic.hint("cast it to TIMESTAMP_LTZ or TIMESTAMP_NTZ in a step before"));
+            return None;
+        }
+        Some(column)
     }
 
     /// Several ids.
