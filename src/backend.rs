@@ -64,6 +64,11 @@ pub trait Backend: Send + Sync {
         Vec::new()
     }
 
+    /// The bytes that each step's last try read, where the backend tells them.
+    async fn scanned(&self) -> HashMap<StepId, u64> {
+        HashMap::new()
+    }
+
     /// Whether the history of runs is to be kept with the tables as well, since other machines work on them.
     fn keeps_history(&self) -> bool {
         false

@@ -33,6 +33,9 @@ mod states;
 /// The run history beside the tables.
 mod history;
 
+/// What statements read.
+mod scanned;
+
 /// Rows into tables.
 mod load;
 
@@ -415,6 +418,21 @@ impl Backend for Snowflake {
 
     fn queries(&self, step: &StepId) -> Vec<String> {
         self.queries.lock().unwrap_or_else(PoisonError::into_inner).get(step).cloned().unwrap_or_default()
+    }
+
+    async fn scanned(&self) -> HashMap<StepId, u64> {
+        let queries = std::mem::take(&mut *self.queries.lock().unwrap_or_else(PoisonError::into_inner));
+        if queries.is_empty() {
+            return HashMap::new();
+        }
+        let told = scanned::of_queries(&mut self.worker("scanned"), &self.connector.database(), &self.means.run).await;
+        match told {
+            Ok(bytes) => scanned::of_steps(queries, &bytes),
+            Err(error) => {
+                tracing::debug!(%error, "the server does not tell what it read");
+                HashMap::new()
+            }
+        }
     }
 
     fn keeps_history(&self) -> bool {

@@ -204,6 +204,7 @@ fn step(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         error: row.get(11)?,
         tests: Vec::new(),
         queries: Vec::new(),
+        scanned: None,
         table: row.get(12)?,
     })
 }

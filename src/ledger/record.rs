@@ -114,6 +114,8 @@ pub struct StepRecord {
     pub tests: Vec<TestRecord>,
     /// The backend's own names of what its last attempt asked; told by a run and not kept.
     pub queries: Vec<String>,
+    /// The bytes that its last attempt read, where the backend tells them; told at the end of a run and not kept.
+    pub scanned: Option<u64>,
     /// The table it published, in lower case.
     pub table: Option<String>,
 }
@@ -134,6 +136,7 @@ impl StepRecord {
             error: None,
             tests: Vec::new(),
             queries: Vec::new(),
+            scanned: None,
             table: None,
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Reporter, steps_table};
+use super::{Reporter, size, steps_table};
 use crate::diagnostic::Diagnostic;
 use crate::ledger::{Status, StepRecord};
 use crate::plan::{StepId, Verdict};
@@ -147,6 +147,8 @@ impl Console {
                 parts.push(format!("{number} {word}"));
             }
         }
-        self.line(&format!("run {}: {} in {time:.2} s", run.id, parts.join(", ")));
+        let scanned = results.steps.iter().filter_map(|step| step.scanned).reduce(|all, bytes| all + bytes);
+        let scanned = scanned.map_or_else(String::new, |bytes| format!(", {} scanned", size(bytes)));
+        self.line(&format!("run {}: {} in {time:.2} s{scanned}", run.id, parts.join(", ")));
     }
 }

@@ -94,10 +94,12 @@ pub(crate) fn step(record: &StepRecord) -> Value {
 
 fn run(results: &RunResults) -> Value {
     let withheld = results.withheld.iter().map(|(job, reason)| json!({"job": job.lower(), "reason": reason}));
+    let scanned = results.steps.iter().filter_map(|step| Some((step.step.to_string(), json!(step.scanned?))));
     json!({
         "event": "run",
         "run": results.run,
         "published": results.published,
         "withheld": withheld.collect::<Vec<_>>(),
+        "scanned": scanned.collect::<serde_json::Map<_, _>>(),
     })
 }

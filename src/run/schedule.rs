@@ -457,7 +457,9 @@ impl<'a> Schedule<'a> {
             }
         }
         self.run.transfers.close().await;
-        let steps: Vec<StepRecord> = std::mem::take(&mut self.records).into_iter().flatten().collect();
+        let mut steps: Vec<StepRecord> = std::mem::take(&mut self.records).into_iter().flatten().collect();
+        let scanned = if interrupted { HashMap::new() } else { self.run.backend.scanned().await };
+        steps.iter_mut().for_each(|record| record.scanned = scanned.get(&record.step).copied());
         let mut run = self.run.record.clone();
         run.status = status_of(&steps, !self.withheld.is_empty(), interrupted);
         run.finished = Some(now());

@@ -217,6 +217,26 @@ fn a_job_gives_the_rows_of_the_embedded_engine() {
     );
 }
 
+/// The stand-in says of every statement that it read 1,024 bytes.
+#[test]
+fn the_bytes_that_steps_read_are_told_at_the_end() {
+    let Some(server) = snowflake() else { return };
+    let both = Both::new(orders().job("shop", SHOP), server);
+    both.fill();
+    let ran = both.run("run shop --target prod --format json");
+    let events: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let scanned = events.last().expect("an event")["scanned"].as_object().expect("bytes by step");
+    assert!(scanned.len() >= 2, "{scanned:?}");
+    for (step, bytes) in scanned {
+        let done = events.iter().rfind(|event| event["step"] == *step.as_str() && !event["queries"].is_null());
+        let queries = done.expect("the step")["queries"].as_array().expect("query ids").len();
+        assert_eq!(*bytes, json!(1024 * queries), "{step}");
+    }
+    let again = both.run("run shop --target prod --full-refresh");
+    let summary = again.err.lines().last().expect("a summary");
+    assert!(summary.contains(" KiB scanned"), "{summary}");
+}
+
 #[test]
 fn what_has_not_changed_is_skipped_on_an_empty_machine_too() {
     let Some(server) = snowflake() else { return };

@@ -43,6 +43,8 @@ CHUNK_ROWS = int(os.environ.get("CHUNK_ROWS", "50000"))
 ASYNC_AFTER = float(os.environ.get("ASYNC_AFTER", "45"))
 
 running, results, chunks = {}, {}, {}
+# What was asked: (query id, query tag); the tags by session.
+asked, tags = [], {}
 # The open transactions: session -> (id, name).
 transactions, transaction_ids = {}, itertools.count(1)
 expired, faults, log = set(), [], []
@@ -134,7 +136,10 @@ async def login(request):
     elif USERS and (user is None or user.get("password") != data.get("PASSWORD")):
         return failed("390100", "Incorrect username or password was specified.")
     data.setdefault("SESSION_PARAMETERS", {})
-    return await fakesnow.login_request(with_body(request, body))
+    response = await fakesnow.login_request(with_body(request, body))
+    token = (json.loads(response.body).get("data") or {}).get("token")
+    tags[token] = data["SESSION_PARAMETERS"].get("QUERY_TAG", "")
+    return response
 
 
 def seconds_text(column, kind):
@@ -230,6 +235,14 @@ def respelled(sql):
     return sql
 
 
+def of_history(sql):
+    """A question for the history of queries, each of which is said to have read 1,024 bytes."""
+    table = r'table\(("?\w+"?\.)?information_schema\.query_history_by_user\([^()]*\)\)'
+    rows = [f"select '{id}' as query_id, 1024 as bytes_scanned, '{tag}' as query_tag" for id, tag in asked if id]
+    rows = rows or ["select null as query_id, 0 as bytes_scanned, '' as query_tag where false"]
+    return re.sub(table, lambda _: f"({' union all '.join(rows)}) as asked", sql, flags=re.I)
+
+
 def of_transactions(sql, token):
     """A statement on transactions as fakesnow takes it: it knows neither their names nor those of other sessions."""
     if found := re.fullmatch(r'begin\s+name\s+"?(\w+)"?', sql.strip(), re.I):
@@ -280,7 +293,7 @@ async def query(request):
     if token not in fakesnow.sessions:
         return failed("390104", "User must login again to access the service.")
     if sql:
-        body["sqlText"] = respelled(await asyncio.to_thread(of_transactions, sql, token))
+        body["sqlText"] = of_history(respelled(await asyncio.to_thread(of_transactions, sql, token)))
     entry = {"connection": fakesnow.sessions[token], "id": str(uuid.uuid4()), "aborted": False}
     running[id] = entry
     task = asyncio.create_task(execute(request, body, entry, f"{request.url.scheme}://{request.url.netloc}"))
@@ -292,6 +305,8 @@ async def query(request):
         data = {"queryId": entry["id"], "getResultUrl": f"/queries/{entry['id']}/result"}
         data |= {"queryAbortsAfterSecs": 300, "progressDesc": None}
         return JSONResponse({"data": data, "code": "333334", "message": "in progress", "success": True})
+    if out.get("success"):
+        asked.append(((out.get("data") or {}).get("queryId"), tags.get(token, "")))
     return answer_of(fault) if fault else JSONResponse(out, status_code=status)
 
 
