@@ -101,10 +101,13 @@ impl Folder {
     }
 
     fn named(layout: &Layout, staging: &Staging, table: &TableName) -> Result<Self, Error> {
-        let home = staging.home(layout)?;
+        Ok(Self::inside(&staging.home(layout)?, table))
+    }
+
+    fn inside(home: &Arc<Home>, table: &TableName) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = home.path.join(format!("{number}-{}", file_name(table)));
-        Ok(Self { path, moved: false, home })
+        Self { path, moved: false, home: Arc::clone(home) }
     }
 
     /// Moves the folder with all that is in it.
@@ -278,6 +281,31 @@ impl Staged {
             self.object.rows += file.rows;
         }
         Ok(())
+    }
+
+    /// The files it was written to so far.
+    pub fn files(&self) -> &[DataFile] {
+        &self.object.files
+    }
+
+    /// Moves the files at these places into a table of their own.
+    pub fn split_off(&mut self, places: &[usize]) -> Result<Self, Error> {
+        let folder = Folder::inside(&self.folder.home, &self.name);
+        disk::create_dir(&folder.path).map_err(|error| Error::write(&folder.path, error))?;
+        let (mut moved, mut left) = (Vec::new(), Vec::new());
+        for (at, file) in std::mem::take(&mut self.object.files).into_iter().enumerate() {
+            if places.contains(&at) {
+                let to = folder.path.join(&file.name);
+                disk::rename(&self.folder.path.join(&file.name), &to).map_err(|error| Error::write(&to, error))?;
+                moved.push(file);
+            } else {
+                left.push(file);
+            }
+        }
+        self.object.rows -= moved.iter().map(|file| file.rows).sum::<u64>();
+        self.object.files = left;
+        let object = Object::unpublished(self.object.columns.clone(), moved, None);
+        Ok(Self { name: self.name.clone(), folder, kept: Vec::new(), object })
     }
 
     /// Says what the rows were made from.

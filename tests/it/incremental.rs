@@ -368,14 +368,24 @@ fn many_small_files_become_one() {
     let rows: String = first.iter_days().take(80).map(|day| format!("1,ann,{day},1,false\n")).collect();
     project.write("data/raw/event.csv", &format!("id,who,day,amount,gone\n{rows}"));
     let files = || std::fs::read_dir(project.path(".pipe/warehouse/out/grown")).expect("a table").count();
+    // The first 38 of 70 in one run become one file; then one comes a day, until there are too many again.
     run(&project, "run grow --date 2026-10-10");
-    assert_eq!((files(), project.rows("out.grown").len()), (70, 70));
+    assert_eq!((files(), project.rows("out.grown").len()), (33, 70));
     run(&project, "run grow --date 2026-10-11");
-    assert_eq!((files(), project.rows("out.grown").len()), (2, 71));
-    let days: Vec<String> = first.iter_days().take(71).map(|day| format!("{day}|1|1")).collect();
+    assert_eq!((files(), project.rows("out.grown").len()), (34, 71));
+    for day in 12..20 {
+        run(&project, &format!("run grow --date 2026-10-{day}"));
+    }
+    let days: Vec<String> = first.iter_days().take(79).map(|day| format!("{day}|1|1")).collect();
     assert_eq!(project.rows("out.grown"), days);
-    run(&project, "run grow --date 2026-10-12");
-    assert_eq!(files(), 3);
+    // A table whose files were made one by one.
+    let appended = self::project("select day, id from raw.event", "{strategy: append}");
+    for run_of in 0..66 {
+        appended.write("data/raw/event.csv", &format!("id,who,day,amount,gone\n{run_of},ann,2026-11-01,1,false\n"));
+        run(&appended, "run grow");
+    }
+    let files = std::fs::read_dir(appended.path(".pipe/warehouse/out/grown")).expect("a table").count();
+    assert_eq!((files, appended.rows("out.grown").len()), (34, 66));
 }
 
 #[test]

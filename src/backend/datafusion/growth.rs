@@ -34,6 +34,9 @@ const SMALL_ROWS: u64 = 1 << 15;
 /// Small files that a table may have: when there are more, they are written again as one.
 const SMALL_FILES: usize = 64;
 
+/// Of the small files the latest stay as they are: theirs are the rows that late data changes.
+const LATEST_FILES: usize = 32;
+
 /// Which rows of a table go.
 enum Gone {
     /// None.
@@ -165,7 +168,7 @@ impl Growth<'_> {
             while let Some(staged) = built.try_next().await? {
                 all.absorb(staged).map_err(of_warehouse)?;
             }
-            return Ok(all);
+            return self.in_fewer_files(all).await;
         };
         // Each batch reads what the table has of other intervals, and what the batches before it have built.
         let before = self.before(false)?;
@@ -180,6 +183,20 @@ impl Growth<'_> {
             built.push(staged);
         }
         built.into_iter().try_for_each(|staged| all.absorb(staged)).map_err(of_warehouse)?;
+        self.in_fewer_files(all).await
+    }
+
+    /// The same rows, those of many small files in one.
+    async fn in_fewer_files(&self, mut staged: Staged) -> Result<Staged, BackendError> {
+        let small = small_files(staged.files().iter().map(|file| file.rows));
+        if small.is_empty() {
+            return Ok(staged);
+        }
+        let apart = staged.split_off(&small).map_err(of_warehouse)?;
+        let rows = apart.provider(&self.engine.zone).map_err(of_warehouse)?;
+        let plan = scan(NEW, rows).and_then(LogicalPlanBuilder::build).map_err(failed)?;
+        let mut all = self.written(&Opaque::new(plan)).await?;
+        all.absorb(staged).map_err(of_warehouse)?;
         Ok(all)
     }
 
@@ -291,9 +308,8 @@ impl Growth<'_> {
         let going = self.going(gone, files.len()).await?;
         let same_columns = old.columns() == stored_columns(self.step).as_slice();
         let whole = |at: usize| going[at] == 0 && same_columns;
-        let small = |at: usize| whole(at) && files[at].1.rows < SMALL_ROWS;
-        let many = (0..files.len()).filter(|at| small(*at)).count() > SMALL_FILES;
-        let taken = |at: usize| whole(at) && !(many && small(at));
+        let small = small_files((0..files.len()).map(|at| if whole(at) { files[at].1.rows } else { u64::MAX }));
+        let taken = |at: usize| whole(at) && !small.contains(&at);
         let taken: Vec<bool> = (0..files.len()).map(taken).collect();
         let broken: Vec<usize> = (0..files.len()).filter(|at| !taken[*at] && going[*at] < files[*at].1.rows).collect();
         if !broken.is_empty() {
@@ -402,6 +418,14 @@ fn like(
         })
         .and_then(LogicalPlanBuilder::build);
     plan.map_err(failed)
+}
+
+/// The places of the small files that are to become one, from the rows of all files.
+fn small_files(rows: impl Iterator<Item = u64>) -> Vec<usize> {
+    let mut small: Vec<usize> =
+        rows.enumerate().filter(|(_, rows)| (1..SMALL_ROWS).contains(rows)).map(|(at, _)| at).collect();
+    small.truncate(if small.len() > SMALL_FILES { small.len() - LATEST_FILES } else { 0 });
+    small
 }
 
 /// A column of whole numbers.
