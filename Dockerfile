@@ -1,4 +1,5 @@
-# The program alone in a small image, run by a user without rights: docker run -v "$PWD:/project" IMAGE run --all
+# The program alone in a small image, run by a user without rights; to write into a folder it needs to be its owner:
+# docker run --rm --volume "$PWD:/project" --user "$(id -u)" IMAGE run --all
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends cmake gcc g++ make perl && rm -rf /var/lib/apt/lists/*
 WORKDIR /source

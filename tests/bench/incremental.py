@@ -2,7 +2,7 @@
 
     python3 tests/bench/incremental.py --pipe target/release/pipe [--events 20000000] [--days 365] [--dbt dbt]
 
-Writes a made-up watch log as Parquet (needs duckdb), runs the project's job on it in a temporary folder, adds a day, and
+Writes a made-up watch log as Parquet (needs duckdb) of what the schedule has for each of the days, runs the project's job on it in a temporary folder, adds a day, and
 prints the CPU seconds of each run. With `--dbt` (needs dbt-duckdb) the same model of dbt-duckdb runs beside it, and what both
 publish is compared.
 """
@@ -37,22 +37,47 @@ def project(folder: pathlib.Path, days: int) -> None:
         "      external_sources.audio_clip: {path: samples/audio/, format: files}\n"
     )
     (folder / "samples/watch").mkdir()
+    schedule(folder, days)
+
+
+def schedule(folder: pathlib.Path, days: int) -> None:
+    """The two weeks of the samples before 2026-11-02, then again and again before them, the programmes in other places."""
+    file = folder / "samples/backend/broadcast.csv"
+    duckdb.sql(f"create or replace table sample as select row_number() over () - 1 as n, * from read_csv('{file}')")
+    duckdb.sql(
+        f"""create or replace table broadcast as
+        with weeks as (select n, start_at, end_at, channel_id from sample where start_at < timestamp '2026-11-02'),
+          again as (select n, k, start_at - to_days(14 * k) as start_at, end_at - to_days(14 * k) as end_at, channel_id,
+            (n + 997 * k) % (select count(*) from weeks) as m from weeks, range(0, {days // 14 + 2}) as periods(k))
+        select s.program_id, s.episode_id, a.channel_id, a.start_at, a.end_at
+        from again as a join sample as s on s.n = a.m
+        union all
+        select program_id, episode_id, channel_id, start_at, end_at from sample where start_at >= timestamp '2026-11-02'"""
+    )
+    duckdb.sql(f"copy (from broadcast order by start_at, channel_id) to '{file}'")
+    duckdb.sql(
+        """create or replace table aired as
+        select start_at::date as day, row_number() over (partition by start_at::date order by start_at, channel_id) - 1 as n,
+          count(*) over (partition by start_at::date) as of_day, * from broadcast"""
+    )
 
 
 def watches(folder: pathlib.Path, events: int, days: int, first: int, last: int) -> None:
     """One file per 30 days: rows of the days from `first` to `last` before 2026-11-02."""
-    samples = folder / "samples/backend"
     per_day = events // days
     duckdb.sql(
         f"""copy (
-          select 1 + hash(i) % 200000 as user_id, b.program_id, null::bigint as episode_id, b.channel_id,
+          select 1 + hash(i) % 200000 as user_id, b.program_id, b.episode_id, b.channel_id,
             case when hash(i, 3) % 4 = 0 then 'replay' else 'live' end as asset_type, 'web' as device_type,
-            (date '2026-11-02' - d::int)::timestamp + to_seconds((hash(i, 1) % 86000)::bigint) as real_start_at,
-            60 + hash(i, 2) % 5000 as duration, (date '2026-11-02' - d::int)::date as date_day
-          from range({last}, {first} + 1) as days(d), range({per_day}) as rows(r),
-            lateral (select d * 100000000 + r as i),
-            lateral (select * from (select row_number() over () - 1 as n, program_id, channel_id
-              from read_csv('{samples}/broadcast.csv')) where n = hash(i, 4) % 1000) as b
+            -- what is not live is watched up to a few hours later, on the same day
+            least(b.start_at + to_seconds((hash(i, 1) % greatest(1, datediff('second', b.start_at, b.end_at)))::bigint
+              + case when hash(i, 3) % 4 = 0 then 7200 else 0 end), b.day + interval '23:59:59') as real_start_at,
+            60 + hash(i, 2) % 5000 as duration, b.day as date_day
+          from (select i, b.* from (
+              select d * 100000000 + r as i, c.day, (hash(d * 100000000 + r, 4) % c.of_day)::bigint as n
+              from range({last}, {first} + 1) as days(d), range({per_day}) as rows(r)
+              join (select distinct day, of_day from aired) as c on c.day = date '2026-11-02' - d::int
+            ) as e join aired as b using (day, n)) as b
           order by date_day
         ) to '{folder}/samples/watch/{1000 - first:04d}.parquet' (format parquet, row_group_size 122880)"""
     )

@@ -61,12 +61,26 @@ time_shifted as (
     and s.from_at >= b.start_at
   where s.asset_type <> 'live'
 ),
+points as (
+  select date_day, from_at as moment, 1 as weight from live
+  union all select date_day, until_at, -1 from live
+  union all select distinct date_day, start_at, 0 from live
+  union all select distinct date_day, end_at, 0 from live
+),
+watched as (
+  select date_day, moment,
+    sum(weight) over (partition by date_day order by moment rows unbounded preceding) * date_part('epoch', moment)
+      - sum(weight * date_part('epoch', moment)) over (partition by date_day order by moment rows unbounded preceding) as seconds
+  from points
+),
+watched_until as (
+  select date_day, moment, max(seconds) as seconds from watched group by all
+),
 slots as (
-  select l.date_day, l.asset_type, l.start_at, l.end_at,
-    sum(datediff('second', greatest(v.from_at, l.start_at), least(v.until_at, l.end_at))) as seconds
+  select l.date_day, l.asset_type, l.start_at, l.end_at, e.seconds - b.seconds as seconds
   from (select distinct date_day, asset_type, start_at, end_at from live) as l
-  join live as v on v.date_day = l.date_day and v.from_at < l.end_at and v.until_at > l.start_at
-  group by all
+  join watched_until as b on b.date_day = l.date_day and b.moment = l.start_at
+  join watched_until as e on e.date_day = l.date_day and e.moment = l.end_at
   union all
   select distinct v.date_day, v.asset_type, v.start_at, v.end_at, d.seconds
   from time_shifted as v
