@@ -3,11 +3,13 @@
 
 - fetch: a million rows of eight columns from the warehouse's stand-in to Arrow, beside Snowflake's Python connector on the same
   rows: as Arrow from fakesnow's own server, and as JSON, the one form that pipe's connector reads, from the same stand-in.
+- steps: a hundred steps of one row each that are published, one after the other: what a step costs beyond the time in which the
+  warehouse's stand-in answers.
 - postgres: as many rows from Parquet into PostgreSQL, beside `\\copy` of a CSV file by psql and, where Python has `pgpq`,
   `psycopg` and `pyarrow`, beside pgpq's binary COPY.
 - s3: as many rows from Parquet to S3, which moto plays, as Parquet, beside pyarrow's writer.
 
-usage: target/stand-ins/venv/bin/python tests/bench/outside.py [--pipe target/release/pipe] [--rows 1000000] [fetch] [postgres] [s3]
+usage: target/stand-ins/venv/bin/python tests/bench/outside.py [--pipe target/release/pipe] [--rows 1000000] [fetch] [steps] [postgres] [s3]
 """
 import argparse
 import os
@@ -28,6 +30,8 @@ COLUMNS = "id: number, grp: number, amount: 'number(12,2)', ratio: float, name: 
 SELECT = ("select range::bigint as ID, (range % 1000)::bigint as GRP, (range % 100000 / 7)::decimal(12, 2) as AMOUNT, range / 3::double as RATIO, "
           "'name ' || (range * 7919 % 100003) as NAME, date '2026-01-01' + (range % 365)::int as DAY, "
           "timestamp '2026-01-01' + to_seconds(range % 31536000) as AT, range % 3 = 0 as FLAG from range({rows})")
+WAREHOUSE = ("targets:\n  prod: {{backend: snowflake, account: acme, user: PIPE, warehouse: WH, database: B, host: 'http://127.0.0.1:{port}', "
+             "date: 2026-11-02, password: \"{{{{ secret('/pw') }}}}\"}}\n")
 PYTHON_FETCH = """
 import sys, snowflake.connector as sf
 port, table, form = sys.argv[1:]
@@ -93,12 +97,10 @@ def fetch(pipe, rows, folder):
     try:
         gate(port, sql=["create schema if not exists raw"], database="B")
         gate(port, duckdb=[f"create table B.RAW.{t} as {SELECT.format(rows=n)}" for t, n in (("WIDE", rows), ("ONE", 1))])
-        settings = (f"targets:\n  prod: {{backend: snowflake, account: acme, user: PIPE, warehouse: WH, database: B, host: 'http://127.0.0.1:{port}', "
-                    "date: 2026-11-02, password: \"{{ secret('/pw') }}\"}\n")
         os.environ["PIPE_PW"] = os.environ["PW"] = "pw"
         step = ("  out: {{publish: mart.{name}, engine: local, sql: \"select count(*) as n, sum(id) as i, sum(grp) as g, sum(amount) as a, sum(ratio) as r, "
                 "max(name) as m, max(day) as d, max(at) as t, count_if(flag) as f from {table}\"}}\n")
-        project(folder, settings, step)
+        project(folder, WAREHOUSE.format(port=port), step)
         run = lambda job: best([pipe, "run", job, "--full-refresh"], 3, cwd=folder)
         python = lambda at, table, form: best([sys.executable, "-c", PYTHON_FETCH, at, table, form], 3)
         ours = told("pipe: JSON to Arrow", rows, run("wide"), run("one"))
@@ -111,6 +113,32 @@ def fetch(pipe, rows, folder):
     finally:
         for server in servers:
             server.kill()
+
+
+def steps(pipe, _, folder):
+    port = free_port()
+    server = start([sys.executable, STAND_INS / "warehouse.py", port], port, USERS=json.dumps({"PIPE": {"password": "pw"}}))
+    try:
+        gate(port, sql=["create schema if not exists raw"], database="B")
+        os.environ["PIPE_PW"] = os.environ["PW"] = "pw"
+        project(folder, WAREHOUSE.format(port=port), "  out: {{publish: mart.{name}, sql: \"select 1 as one\"}}\n")
+        for path in folder.glob("pipelines/*.yaml"):
+            path.unlink()
+        for name, count in (("few", 1), ("many", 101)):
+            lines = "".join(f"  s{at}: {{publish: mart.{name}_{at}, sql: 'select {at} as one'}}\n" for at in range(count))
+            (folder / f"pipelines/{name}.yaml").write_text(f"job: {name}\nsteps:\n{lines}")
+        figures = {}
+        for name in ("few", "many"):
+            runs = []
+            for _ in range(3):
+                before = gate(port, clear=True)["seconds"]
+                run = best([pipe, "run", name, "--full-refresh", "-j", "1"], 1, cwd=folder)
+                runs.append((run["wall"] - (gate(port)["seconds"] - before), run["cpu"], run["wall"]))
+            figures[name] = min(runs)
+        own, cpu, wall = ((many - few) * 10 for few, many in zip(figures["few"], figures["many"]))
+        print(f"{'pipe: a published step on the warehouse':44} {own:7.2f} ms beyond the server's time, {cpu:.2f} ms CPU, {wall:.0f} ms in all")
+    finally:
+        server.kill()
 
 
 def parquet(folder, rows):
@@ -207,14 +235,14 @@ def s3(pipe, rows, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", default=["fetch", "postgres", "s3"])
+    parser.add_argument("what", nargs="*", default=["fetch", "steps", "postgres", "s3"])
     parser.add_argument("--pipe", default="target/release/pipe")
     parser.add_argument("--rows", type=int, default=1_000_000)
     a = parser.parse_args()
     for what in a.what:
         folder = Path(tempfile.mkdtemp(prefix="pipe-outside-"))
         try:
-            {"fetch": fetch, "postgres": postgres, "s3": s3}[what](Path(a.pipe).resolve(), a.rows, folder)
+            {"fetch": fetch, "steps": steps, "postgres": postgres, "s3": s3}[what](Path(a.pipe).resolve(), a.rows, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -12,7 +12,7 @@ polled for), S3 (the address of the S3 that stages are in).
 POST /__gate: {"fault": {"where": "login|query|poll|chunk", "n": times, "status": 503 or 0 for a broken connection,
 "match": regex on the SQL, "after": whether the statement is carried out first}}, {"expire_all": true}, {"clear": true},
 {"duckdb": [statements for the database underneath]}, {"sql": [statements], "database": name}; it answers with the log of
-what clients sent and the rows of the last statement.
+what clients sent, the rows of the last statement and the seconds that went into answering clients.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ import json
 import os
 import re
 import sys
+import time
 import uuid
 
 import fakesnow.server as fakesnow
@@ -43,6 +44,8 @@ CHUNK_ROWS = int(os.environ.get("CHUNK_ROWS", "50000"))
 ASYNC_AFTER = float(os.environ.get("ASYNC_AFTER", "45"))
 
 running, results, chunks = {}, {}, {}
+# The seconds that went into answering clients.
+answering = [0.0]
 # What was asked: (query id, query tag); the tags by session.
 asked, tags = [], {}
 # The open transactions: session -> (id, name).
@@ -368,7 +371,7 @@ async def control(request):
             rows = await asyncio.to_thread(run_sql, body["sql"], body.get("database"))
     except Exception as error:
         return JSONResponse({"error": str(error)}, status_code=400)
-    return JSONResponse({"running": len(running), "log": log, "rows": rows})
+    return JSONResponse({"running": len(running), "log": log, "rows": rows, "seconds": answering[0]})
 
 
 def use_s3(address):
@@ -388,6 +391,19 @@ def use_s3(address):
     fakesnow.shared_fs.duck_conn.register_filesystem(S3(client))
 
 
+class Timed:
+    """Answers, and how long they take."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        begin = time.perf_counter()
+        await self.app(scope, receive, send)
+        if scope.get("path") != "/__gate":
+            answering[0] += time.perf_counter() - begin
+
+
 app = Starlette(
     routes=[
         Route("/session/v1/login-request", login, methods=["POST"]),
@@ -403,4 +419,4 @@ app = Starlette(
 if __name__ == "__main__":
     if address := os.environ.get("S3"):
         use_s3(address)
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+    uvicorn.run(Timed(app), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
