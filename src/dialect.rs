@@ -202,6 +202,7 @@ fn state(config: SessionConfig, registry: &functions::Registry) -> SessionState 
         .with_analyzer_rules(analyze::rules())
         .with_optimizer_rule(Arc::new(analyze::Guard))
         .with_optimizer_rule(Arc::new(asof::FilterFirst))
+        .with_optimizer_rule(Arc::new(analyze::ComputedItems))
         .with_query_planner(physical::query_planner())
         .with_physical_optimizer_rule(Arc::new(functions::InOrder))
         .with_physical_optimizer_rule(Arc::new(yielding::Yielding))

@@ -11,6 +11,9 @@ mod equal;
 /// Conditions that can fail.
 mod guard;
 
+/// Lists with computed items.
+mod listed;
+
 /// Comparisons, conditions and results of mixed types, expression by expression.
 mod mixed;
 
@@ -24,6 +27,7 @@ mod rule;
 mod typed;
 
 pub(super) use guard::Guard;
+pub(super) use listed::ComputedItems;
 pub(super) use mixed::alike_rows;
 pub(super) use typed::{field, projection};
 

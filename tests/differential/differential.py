@@ -138,10 +138,104 @@ def window(rng, x):
     ])()
 
 
+def statistic(rng):
+    """Aggregates that give floats, of which a few digits are compared. The spread of NUMBER has six more decimals than the
+    numbers and no more, as recorded of Snowflake: floats are taken instead."""
+    of = rng.choice(["a", "b", "d"])
+    return rng.choice([
+        f"MEDIAN({of})", f"STDDEV({of}::DOUBLE)", f"STDDEV_POP({of}::DOUBLE)", f"VARIANCE({of}::DOUBLE)", f"VAR_POP({of}::DOUBLE)", "CORR(a, b)", "COVAR_POP(a, b)", "COVAR_SAMP(a, d)",
+        "REGR_SLOPE(a, b)", "REGR_INTERCEPT(b, a)", "REGR_COUNT(a, b)", "REGR_R2(a, b)", "REGR_AVGX(a, b)", f"PERCENTILE_CONT(0.25) WITHIN GROUP (ORDER BY {of})",
+        f"PERCENTILE_DISC(0.6) WITHIN GROUP (ORDER BY {of})", "BITAND_AGG(ABS(a))", "BITOR_AGG(ABS(a))", "BITXOR_AGG(ABS(b))", "SKEW(b)", "KURTOSIS(b)",
+        "COALESCE(LISTAGG(s, '|') WITHIN GROUP (ORDER BY id), '')", "COALESCE(LISTAGG(DISTINCT s, '-') WITHIN GROUP (ORDER BY s), '')",
+    ])
+
+
+def known(rng):
+    """Functions whose names or arguments differ, as Snowflake has them; `for_duck` says them in DuckDB's way."""
+    n = rng.randint(1, 3)
+    return rng.choice([
+        f"SPLIT_PART(s, ' ', {n})", "REGEXP_REPLACE(s, '[ab]', 'z')", "EDITDISTANCE(s, u)", "MD5(s)", f"DATEADD(month, {rng.randint(-14, 14)}, day)",
+        f"DATEADD(week, {n}, day)", "DATEDIFF(week, day, DATE '2024-03-01')", "DAYOFWEEK(day)", "DAYOFWEEKISO(day)", "WEEKISO(day)", "YEAROFWEEKISO(day)",
+        "DAYOFYEAR(day)", f"MOD(a, {n + 4})", f"BITAND(ABS(a), {n})", f"BITSHIFTLEFT(ABS(a), {n})", "CHARINDEX('b', s)", "GREATEST(a, 3)",
+        "INSERT(s, 1, 0, 'QQ')", "SQUARE(a)", "IFF(f, a, b)", "NVL2(s, a, b)", "ZEROIFNULL(a)", "NULLIFZERO(a)", "DECODE(a, 1, 'one', 2, 'two', NULL, 'none', 'many')",
+        "TRY_TO_NUMBER(s)", "TO_CHAR(day, 'YYYY/MM/DD')", "MONTHS_BETWEEN(LAST_DAY(day), DATE '2023-01-31')", "REGEXP_SUBSTR(s, '[a-z]+')", "REGEXP_COUNT(s, '[ab]')",
+        "EQUAL_NULL(a, b)", "DIV0(a, b)", "TRUNC(d, 1)", "ROUND(d, -1)", "CONCAT_WS('-', s, 'x')", "ENDSWITH(s, 'b')", "UNICODE(COALESCE(NULLIF(s, ''), 'x'))",
+    ])
+
+
+DUCK = [
+    (r"REGEXP_REPLACE\(s, '\[ab\]', 'z'\)", "REGEXP_REPLACE(s, '[ab]', 'z', 'g')"), (r"EDITDISTANCE\(s, u\)", "LEVENSHTEIN(s, u)"),
+    (r"DATEADD\((month|week), (-?\d+), day\)", r"CAST(day + to_\1s(\2) AS DATE)"), (r"DATEDIFF\(week, day, (DATE '[^']*')\)", r"((DATE_TRUNC('week', \1)::DATE - DATE_TRUNC('week', day)::DATE) // 7)"), (r"DAYOFWEEKISO\(", "ISODOW("),
+    (r"WEEKISO\(", "WEEK("), (r"YEAROFWEEK\(", "ISOYEAR("), (r"MOD\(a, (\d+)\)", r"(a % \1)"), (r"BITAND\(ABS\(a\), (\d)\)", r"(ABS(a) & \1)"),
+    (r"BITSHIFTLEFT\(ABS\(a\), (\d)\)", r"(ABS(a) << \1)"), (r"CHARINDEX\('b', s\)", "STRPOS(s, 'b')"), (r"GREATEST\(a, 3\)", "IF(a IS NULL, NULL, GREATEST(a, 3))"),
+    (r"INSERT\(s, 1, 0, 'QQ'\)", "('QQ' || s)"), (r"SQUARE\(a\)", "(a * a)"), (r"\bIFF\(", "IF("),
+    (r"NVL2\(s, a, b\)", "IF(s IS NOT NULL, a, b)"), (r"ZEROIFNULL\(a\)", "COALESCE(a, 0)"), (r"NULLIFZERO\(a\)", "NULLIF(a, 0)"),
+    (r"DECODE\([^()]*\)", "CASE WHEN a = 1 THEN 'one' WHEN a = 2 THEN 'two' WHEN a IS NULL THEN 'none' ELSE 'many' END"),
+    (r"TRY_TO_NUMBER\(s\)", "TRY_CAST(s AS BIGINT)"), (r"TO_CHAR\(day, 'YYYY/MM/DD'\)", "STRFTIME(day, '%Y/%m/%d')"),
+    (r"MONTHS_BETWEEN\([^)]*\), DATE '2023-01-31'\)", "DATEDIFF('month', DATE '2023-01-31', day)"), (r"REGEXP_SUBSTR\((s, '\[a-z\]\+')\)", r"NULLIF(REGEXP_EXTRACT(\1), '')"),
+    (r"REGEXP_COUNT\(s, '\[ab\]'\)", "LEN(REGEXP_EXTRACT_ALL(s, '[ab]'))"), (r"EQUAL_NULL\(a, b\)", "(a IS NOT DISTINCT FROM b)"),
+    (r"DIV0\(a, b\)", "IF(b = 0, IF(a IS NULL, NULL, 0), a / b)"), (r"CONCAT_WS\('-', s, 'x'\)", "(s || '-x')"), (r"ENDSWITH\(", "ENDS_WITH("),
+    (r"MEDIAN\((\w)\)", r"MEDIAN(\1::DOUBLE)"), (r"VARIANCE\(", "VAR_SAMP("), (r"(CORR|COVAR_POP|COVAR_SAMP|REGR_\w+)\((\w), (\w)\)", r"\1(\2::DOUBLE, \3::DOUBLE)"),
+    (r"PERCENTILE_CONT\(0.25\) WITHIN GROUP \(ORDER BY (\w)\)", r"QUANTILE_CONT(\1::DOUBLE, 0.25)"),
+    (r"PERCENTILE_DISC\(0.6\) WITHIN GROUP \(ORDER BY (\w)\)", r"QUANTILE_DISC(\1, 0.6)"), (r"BIT(AND|OR|XOR)_AGG\(", r"BIT_\1("), (r"SKEW\(b\)", "SKEWNESS(b)"),
+    (r"LISTAGG\(s, '\|'\) WITHIN GROUP \(ORDER BY id\)", "STRING_AGG(s, '|' ORDER BY id)"), (r"LISTAGG\(DISTINCT s, '-'\) WITHIN GROUP \(ORDER BY s\)", "STRING_AGG(DISTINCT s, '-' ORDER BY s)"),
+    (r"(FIRST|LAST|NTH)_VALUE\(([^()]*)\) IGNORE NULLS OVER", r"\1_VALUE(\2 IGNORE NULLS) OVER"), (r"LAG\((\w), 1\) IGNORE NULLS OVER", r"LAG(\1, 1 IGNORE NULLS) OVER"),
+    (r"RATIO_TO_REPORT\(k\) OVER \(([^()]*)\)", r"(k / SUM(k) OVER (\1))"), (r"UNPIVOT \(v FOR n IN", "UNPIVOT (v FOR n IN"),
+]
+
+
+def further(rng, x, where, shape):
+    """Shapes of whole queries beyond the usual ones."""
+    frame = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
+    part, order = rng.choice(["", "PARTITION BY f ", "PARTITION BY a "]), f"ORDER BY {rng.choice(['a', 'day', 's'])} NULLS LAST, id"
+    if shape == "known":
+        return "SELECT id, " + ", ".join(f"{known(rng)} AS c{i}" for i in range(3)) + " FROM t" + where
+    if shape == "statistics":
+        key = rng.choice(["", "", "f", "a"])
+        return f"SELECT {key + ', ' if key else ''}" + ", ".join(f"{statistic(rng)} AS c{i}" for i in range(3)) + f" FROM t{where}" + (f" GROUP BY {key}" if key else "")
+    if shape == "qualify":
+        test = rng.choice([f"ROW_NUMBER() OVER ({part}{order}) <= 2", f"COUNT(*) OVER ({part or 'PARTITION BY s '}) > 1", f"a = MAX(a) OVER ({part})"])
+        return f"SELECT id, a, {x.of('text', 2)} AS c0 FROM t{where} QUALIFY {test}"
+    if shape == "groups":
+        sets = rng.choice(["ROLLUP (f, a)", "CUBE (f, a)", "GROUPING SETS ((f), (a), ())", "GROUPING SETS ((f, a), (f))", "ROLLUP (f, a)"])
+        having = rng.choice(["", "", " HAVING COUNT(*) > 1", " HAVING GROUPING(f) = 0"])
+        return f"SELECT f, a, GROUPING(f) AS g, GROUPING(a, f) AS h, COUNT(*) AS n, SUM(b) AS c0, {aggregate(rng, Expressions(rng, {'b': 'int', 's': 'text', 'day': 'date', 'd': 'dec', 'u': 'text'}))} AS c1 FROM t{where} GROUP BY {sets}{having}"
+    if shape == "correlated":
+        inner = rng.choice(["SUM(k)", "COUNT(*)", "MAX(s)", "COUNT(DISTINCT s)", "MIN(day)", "COUNT(*) + 1"])
+        tie = rng.choice(["r.a = t.a", "r.a = t.a AND r.s = t.s", "r.a = t.a AND r.k > 3"])
+        return f"SELECT id, (SELECT {inner} FROM r WHERE {tie}) AS c0, EXISTS (SELECT 1 FROM r WHERE {tie}) AS c1 FROM t{where}"
+    if shape == "series":
+        return f"WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + {rng.randint(1, 3)} FROM n WHERE i < 9) SELECT t.id, COUNT(n.i) AS c0, SUM(n.i) AS c1 FROM t LEFT JOIN n ON n.i <= t.b GROUP BY t.id"
+    if shape == "frames":
+        f = rng.choice([
+            f"FIRST_VALUE(b) IGNORE NULLS OVER ({part}{order} {frame})", f"LAST_VALUE(b) IGNORE NULLS OVER ({part}{order} {frame})",
+            f"LAST_VALUE(s) IGNORE NULLS OVER ({part}{order} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)", f"NTH_VALUE(a, 2) OVER ({part}{order} {frame})",
+            f"LAG(a, 1) IGNORE NULLS OVER ({part}{order})", f"COUNT(b) OVER ({part}{order} ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)", f"PERCENT_RANK() OVER ({part}ORDER BY a NULLS LAST)",
+            f"CUME_DIST() OVER ({part}ORDER BY a NULLS LAST)", f"AVG(b) OVER ({part}{order} ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)", f"MIN(s) OVER ({part}{order} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)",
+            f"SUM(b) OVER ({part}ORDER BY day NULLS LAST RANGE BETWEEN INTERVAL '40 days' PRECEDING AND CURRENT ROW)", f"STDDEV(a::DOUBLE) OVER ({part})", f"COUNT(DISTINCT s) OVER ({part})",
+        ])
+        return f"SELECT id, {f} AS c0 FROM t" + (" WHERE day IS NOT NULL" if "RANGE" in f else where)
+    if shape == "pivot":
+        how = rng.choice(["SUM(b)", "COUNT(b)", "MAX(b)"])
+        return rng.choice([
+            f"SELECT * FROM (SELECT f, a, b FROM t{where}) AS p PIVOT ({how} FOR a IN (1, 2, 7))",
+            f"SELECT id, UPPER(n) AS n, v FROM (SELECT id, a, b FROM t{where}) AS p UNPIVOT (v FOR n IN (a, b))",
+        ])
+    kind = rng.choice(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
+    if shape == "using":
+        return f"SELECT a, t.id, r.k, COALESCE(t.s, r.s) AS c0 FROM t {kind} r USING (a)"
+    return f"SELECT * FROM (SELECT a, s, id FROM t{where}) AS x NATURAL {kind} (SELECT a, s, k FROM r) AS y"
+
+
+FURTHER = ["known", "known", "statistics", "statistics", "qualify", "groups", "correlated", "series", "frames", "frames", "pivot", "using", "natural"]
+
+
 def query(rng):
     x = Expressions(rng, TABLES["t"])
     where = f" WHERE {x.of('bool', 3)}" if rng.random() < 0.6 else ""
     kinds = list(SQL_TYPES)
+    if rng.random() < 0.5:
+        return further(rng, x, where, rng.choice(FURTHER))
     shape = rng.choice(["rows", "rows", "rows", "group", "group", "window", "join", "asof", "set", "subquery", "total", "distinct"])
     if shape == "rows":
         return "SELECT id, " + ", ".join(f"{x.of(rng.choice(kinds), 3)} AS c{i}" for i in range(4)) + " FROM t" + where
@@ -200,6 +294,8 @@ def setup(rng):
 
 def for_duck(sql):
     asof = r"ASOF JOIN r MATCH_CONDITION \(([^()]*)\)(?: ON ((?:\w+\.\w+ = \w+\.\w+(?: AND )?)+))?"
+    for ours, theirs in DUCK:
+        sql = re.sub(ours, theirs, sql)
     sql = re.sub(asof, lambda m: f"ASOF LEFT JOIN r ON {m[1]}" + (f" AND {m[2]}" if m[2] else ""), sql)
     return sql.replace("STARTSWITH(", "STARTS_WITH(").replace("NUMBER(10,2)", "DECIMAL(10,2)").replace("COUNT_IF(", "COUNT(*) FILTER (WHERE ")
 
@@ -211,6 +307,8 @@ def for_snowflake(sql):
 def cell(value):
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float) and value != value:
+        return None  # What is not defined is NULL on one side and NaN on the other.
     if isinstance(value, (int, float, Decimal)):
         return round(float(value), 6) + 0.0
     return str(value)
