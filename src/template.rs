@@ -187,6 +187,7 @@ impl Templates {
         let evaluated = self.environment.compile_expression(text).and_then(|e| e.eval(variables.context()));
         match evaluated {
             Ok(value) if value.is_undefined() => Err(vec![faults.undefined(text, written.span.clone())]),
+            Ok(value) if variable::is_too_long(&value) => Err(vec![fault::too_long(written.span.clone())]),
             Ok(value) => Ok(value),
             Err(error) => Err(vec![faults.tell(&error)]),
         }

@@ -35,6 +35,13 @@ pub(super) struct Faults<'a> {
     pub(super) variables: &'a Variables,
 }
 
+/// What is told of a template that spends too much.
+pub(super) fn too_long(span: Span) -> Diagnostic {
+    Diagnostic::error("template-too-long", "this template does too much work and was stopped")
+        .at(span)
+        .hint("a loop in a template is for a handful of columns; loop over rows in SQL")
+}
+
 impl Faults<'_> {
     /// The diagnostic for an error.
     pub(super) fn tell(&self, error: &Error) -> Diagnostic {
@@ -57,11 +64,7 @@ impl Faults<'_> {
             | ErrorKind::UnknownFunction
             | ErrorKind::UnknownMethod => self.unknown(error.kind(), &detail, span),
             ErrorKind::TemplateNotFound => self.not_found(&detail, span),
-            ErrorKind::OutOfFuel => {
-                Diagnostic::error("template-too-long", "this template does too much work and was stopped")
-                    .at(span)
-                    .hint("a loop in a template is for a handful of columns; loop over rows in SQL")
-            }
+            ErrorKind::OutOfFuel => too_long(span),
             _ if detail == SECRET => Diagnostic::error("secret-not-allowed", SECRET)
                 .at(span)
                 .hint("`secret()` is for connections in pipe.yaml"),

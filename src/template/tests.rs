@@ -50,6 +50,10 @@ fn a_value_renders_as_an_sql_literal() {
         "'2026-11-01'::date '2026-11-01 04:00:00'::timestamp_ntz '2026-11-01'"
     );
     assert_eq!(render("{{ quoted | date }}"), "'2026-11-01'::date");
+    assert_eq!(
+        render("{{ [1, 2] | select | reverse }} {{ range(3) }} {{ free | map('string') }}"),
+        "2, 1 0, 1, 2 '25', '90'"
+    );
     assert_eq!(render("{{ days * 2 + 1 }} {{ 'a' ~ days }}"), "15 'a7'");
     assert_eq!(render("{{ -0.1 }} {{ 1e21 }} {{ 1.0 }}"), "-0.1 1000000000000000000000 1");
 }
@@ -127,6 +131,13 @@ fn what_cannot_be_rendered_is_refused() {
         refused("{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}")
             .contains("template-too-long")
     );
+    assert!(refused("{{ [1] * 99999999 }}").contains("template-too-long"));
+    assert!(refused("{{ [[1] * 99999999] }}").contains("template-too-long"));
+    for list in ["{{ [1] * 99999999 }}", "{{ [[1] * 99999999] }}", "{{ (range(1000) | list) * 100000 }}"] {
+        let list = Spanned::new(list.to_owned(), SourceFile::new("pipelines/a.yaml", list).span(0..list.len()));
+        let told = templates(&[]).items(&list, &Variables::default()).expect_err(&list.value);
+        assert!(told[0].to_string().contains("template-too-long"), "{told:?}");
+    }
     assert!(refused("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}").contains("error["));
 }
 

@@ -304,9 +304,32 @@ fn defined(value: &Jinja) -> Result<(), Error> {
     if value.is_undefined() { value.get_attr("value").map(|_| ()) } else { Ok(()) }
 }
 
+/// Items of the value of an expression, those of lists in it counted in.
+const MOST_ITEMS: usize = 100_000;
+
+/// Whether a list, which an expression can repeat at will, is longer than anybody can mean.
+pub(super) fn is_too_long(value: &Jinja) -> bool {
+    counted(value, MOST_ITEMS).is_none()
+}
+
+/// How many items may still come after those of a value.
+fn counted(value: &Jinja, left: usize) -> Option<usize> {
+    let mut left = left;
+    if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        for item in value.try_iter().ok()? {
+            left = counted(&item, left.checked_sub(1)?)?;
+        }
+    }
+    Some(left)
+}
+
 /// Writes a value as an SQL literal, and text that is SQL already as it is.
 pub(super) fn write_literal(out: &mut Output<'_>, value: &Jinja) -> Result<(), Error> {
     defined(value)?;
+    // What is written is charged for afterwards only.
+    if is_too_long(value) {
+        return Err(Error::from(ErrorKind::OutOfFuel));
+    }
     out.write_str(&sql(value)?).map_err(Error::from)
 }
 

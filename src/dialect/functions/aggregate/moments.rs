@@ -116,8 +116,9 @@ impl Group for Variance {
         let root = setup.name.starts_with("STDDEV");
         let Some(scale) = scale_of(&setup.types[0]) else {
             let value = |group: &Self| {
-                let variance = group.deviations / (group.count + 1 - least) as f64;
-                (group.count >= least).then(|| if root { variance.sqrt() } else { variance })
+                let divisor = (group.count + 1).checked_sub(least).filter(|divisor| *divisor > 0)?;
+                let variance = group.deviations / divisor as f64;
+                Some(if root { variance.sqrt() } else { variance })
             };
             return Ok(Arc::new(groups.iter().map(value).collect::<Float64Array>()));
         };
