@@ -28,7 +28,8 @@ mod typed;
 
 pub(super) use guard::Guard;
 pub(super) use listed::ComputedItems;
-pub(super) use mixed::alike_rows;
+pub(super) use mixed::{alike_rows, case};
+pub(super) use rule::alike;
 pub(super) use typed::{field, projection};
 
 /// Planners of operators and accesses, asked in order before DataFusion's own.

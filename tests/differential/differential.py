@@ -193,6 +193,8 @@ def further(rng, x, where, shape):
     if shape == "statistics":
         key = rng.choice(["", "", "f", "a"])
         return f"SELECT {key + ', ' if key else ''}" + ", ".join(f"{statistic(rng)} AS c{i}" for i in range(3)) + f" FROM t{where}" + (f" GROUP BY {key}" if key else "")
+    if shape == "nested":
+        return nested(rng, x, where)
     if shape == "qualify":
         test = rng.choice([f"ROW_NUMBER() OVER ({part}{order}) <= 2", f"COUNT(*) OVER ({part or 'PARTITION BY s '}) > 1", f"a = MAX(a) OVER ({part})"])
         return f"SELECT id, a, {x.of('text', 2)} AS c0 FROM t{where} QUALIFY {test}"
@@ -227,7 +229,50 @@ def further(rng, x, where, shape):
     return f"SELECT * FROM (SELECT a, s, id FROM t{where}) AS x NATURAL {kind} (SELECT a, s, k FROM r) AS y"
 
 
-FURTHER = ["known", "known", "statistics", "statistics", "qualify", "groups", "correlated", "series", "frames", "frames", "pivot", "using", "natural"]
+def inner(rng, x, where):
+    """A query and the kinds of its columns, for another query to read."""
+    kinds = {f"c{i}": rng.choice(list(SQL_TYPES)) for i in range(3)}
+    shape = rng.choice(["rows", "join", "join", "group", "window", "union", "distinct"])
+    if shape == "join":
+        both = Expressions(rng, {**{f"t.{c}": k for c, k in TABLES["t"].items()}, **{f"r.{c}": k for c, k in TABLES["r"].items()}})
+        on = rng.choice(["t.a = r.a", "t.a = r.a AND t.s = r.s", f"t.a = r.a AND {both.of('bool', 1)}"])
+        kind = rng.choice(["JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
+        on = on if "JOIN" in kind and kind not in ("RIGHT JOIN", "FULL JOIN") else "t.a = r.a"
+        columns = ", ".join(f"{both.of(k, 2)} AS {c}" for c, k in kinds.items())
+        return f"SELECT t.id AS id, r.k AS k, {columns} FROM t {kind} r ON {on}", {"id": "int", "k": "int", **kinds}
+    if shape == "group":
+        key = rng.choice(list(SQL_TYPES))
+        columns = {"n": ("COUNT(*)", "int"), "total": (f"SUM({x.of('int', 1)})", "int"), "first": (f"MIN({x.of('date', 1)})", "date"), "last": (f"MAX({x.of('text', 1)})", "text")}
+        listed = ", ".join(f"{of} AS {name}" for name, (of, _) in columns.items())
+        return f"SELECT {x.of(key, 1)} AS id, {listed} FROM t{where} GROUP BY 1", {"id": key, **{name: kind for name, (_, kind) in columns.items()}}
+    if shape == "window":
+        over = f"OVER ({rng.choice(['', 'PARTITION BY f ', 'PARTITION BY a '])}ORDER BY day NULLS LAST, id)"
+        listed = f"ROW_NUMBER() {over} AS n, LAG({x.of('date', 1)}) {over} AS before, COUNT({x.of('text', 1)}) {over} AS m"
+        return f"SELECT id, a, {listed} FROM t{where}", {"id": "int", "a": "int", "n": "int", "before": "date", "m": "int"}
+    own = lambda of: ", ".join(f"{of.of(k, 2)} AS {c}" for c, k in kinds.items())
+    if shape == "union":
+        return f"SELECT id, {own(x)} FROM t{where} UNION ALL SELECT k, {own(Expressions(rng, TABLES['r']))} FROM r", {"id": "int", **kinds}
+    distinct = "DISTINCT " if shape == "distinct" else ""
+    return f"SELECT {distinct}id, {own(x)} FROM t{where}", {"id": "int", **kinds}
+
+
+def nested(rng, x, where):
+    """A query over another: conditions, joins and groups that an optimiser moves through it."""
+    sql, kinds = inner(rng, x, where)
+    y = Expressions(rng, {f"q.{c}": k for c, k in kinds.items()})
+    test, kind = y.of("bool", 2), rng.choice(list(SQL_TYPES))
+    return rng.choice([
+        lambda: f"SELECT q.id, {y.of(kind, 2)} AS z FROM ({sql}) AS q WHERE {test}",
+        lambda: f"SELECT COUNT(*) AS n, COUNT(z) AS m FROM (SELECT {y.of(kind, 1)} AS z FROM ({sql}) AS q WHERE {test}) AS w",
+        lambda: f"SELECT {y.of(kind, 1)} AS g, COUNT(*) AS n FROM ({sql}) AS q GROUP BY 1 HAVING COUNT(*) > 1 OR MIN(q.id) IS NULL",
+        lambda: f"WITH q AS ({sql}) SELECT q.id, p.id AS other FROM q JOIN q AS p ON q.id = p.id AND {test}",
+        lambda: f"WITH q AS ({sql}) SELECT q.id, (SELECT COUNT(*) FROM q AS p WHERE p.id = q.id) AS n FROM q WHERE {test}",
+        lambda: f"WITH q AS ({sql}) SELECT q.id FROM q WHERE EXISTS (SELECT 1 FROM q AS p WHERE p.id = q.id AND {test.replace('q.', 'p.')})",
+        lambda: f"WITH q AS ({sql}) SELECT t.id, q.id AS other FROM t LEFT JOIN q ON t.a = t.b AND {y.of('bool', 1)} WHERE t.id < 5",
+    ])()
+
+
+FURTHER = ["known", "known", "statistics", "statistics", "qualify", "groups", "correlated", "series", "frames", "frames", "pivot", "using", "natural"] + 8 * ["nested"]
 
 
 def query(rng):

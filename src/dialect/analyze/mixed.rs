@@ -440,6 +440,11 @@ impl Mixed<'_> {
     }
 }
 
+/// A CASE whose results have one type, which is that of the whole.
+pub(in crate::dialect) fn case(case: Case, schema: &DFSchema, zone: &str) -> Result<Expr> {
+    Mixed { schema, zone }.case(case)
+}
+
 /// The rows of VALUES with one type in each column.
 pub(in crate::dialect) fn alike_rows(rows: Vec<Vec<Expr>>, zone: &str) -> Result<Vec<Vec<Expr>>> {
     let schema = DFSchema::empty();

@@ -149,7 +149,7 @@ fn whole(plan: LogicalPlan, mixed: Mixed<'_>) -> Result<LogicalPlan> {
 }
 
 /// The inputs of a UNION with columns of the same types.
-fn alike(union: Union, zone: &str) -> Result<Union> {
+pub(in crate::dialect) fn alike(union: Union, zone: &str) -> Result<Union> {
     let count = union.schema.fields().len();
     let mut kinds = Vec::with_capacity(count);
     for index in 0..count {

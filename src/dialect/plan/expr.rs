@@ -332,7 +332,10 @@ impl<'a> Binder<'a> {
             branches.push((Box::new(condition), Box::new(self.expr(&when.result, scope)?)));
         }
         let otherwise = otherwise.map(|otherwise| self.expr(otherwise, scope)).transpose()?;
-        self.checked(Expr::Case(Case::new(None, branches, otherwise.map(Box::new))), scope, written)
+        let case = Case::new(None, branches, otherwise.map(Box::new));
+        let case = crate::dialect::analyze::case(case, &scope.schema, &self.zone());
+        let case = case.map_err(|error| self.fail(&error, self.place(written)))?;
+        self.checked(case, scope, written)
     }
 
     /// A cast to a type as written.

@@ -19,6 +19,7 @@ use sqlparser::ast::{
 use super::scope::{Env, Rows, Scope, with_cte};
 use super::{Binder, Bound, Reported};
 use crate::diagnostic::Diagnostic;
+use crate::dialect::analyze::alike;
 use crate::dialect::coerce;
 use crate::dialect::types::SqlType;
 use crate::name::Name;
@@ -141,6 +142,7 @@ impl<'a> Binder<'a> {
         if !columns.is_empty() && columns.len() == start.headers.len() {
             start.headers = columns.to_vec();
         }
+        start.plan = roomy(start.plan).map_err(|error| self.fail(&error, self.place(query)))?;
         let internal = format!("{}#{}", name.as_str(), self.number());
         let schema = start.plan.schema().inner();
         let nullable = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
@@ -205,12 +207,12 @@ impl<'a> Binder<'a> {
         if inputs.len() == 1 {
             return Ok(Rows { plan: Arc::unwrap_or_clone(inputs.remove(0)), headers: first.headers });
         }
-        let plan = Union::try_new_with_loose_types(inputs).map_err(|error| {
+        let plan = united(inputs, &self.zone()).map_err(|error| {
             let span =
                 branches.first().map(|b| self.place(*b)).unwrap_or_else(|| self.context.statement.span().clone());
             self.fail(&error, span)
         })?;
-        Ok(Rows { plan: LogicalPlan::Union(plan), headers: first.headers })
+        Ok(Rows { plan, headers: first.headers })
     }
 
     fn same_width(&mut self, width: usize, rows: &Rows, branch: &SetExpr) -> Bound<()> {
@@ -252,8 +254,8 @@ impl<'a> Binder<'a> {
         self.branches_told_apart(op, [&left.plan, &right], branch)?;
         let plan = match (op, quantifier) {
             (SetOperator::Union, SetQuantifier::None | SetQuantifier::Distinct) => {
-                Union::try_new_with_loose_types(vec![Arc::new(left.plan), Arc::new(right)])
-                    .map(|union| LogicalPlan::Distinct(Distinct::All(Arc::new(LogicalPlan::Union(union)))))
+                united(vec![Arc::new(left.plan), Arc::new(right)], &self.zone())
+                    .map(|union| LogicalPlan::Distinct(Distinct::All(Arc::new(union))))
             }
             (SetOperator::Intersect, SetQuantifier::None | SetQuantifier::Distinct) => {
                 self.matched(left.plan, right, LogicalPlanBuilder::intersect)
@@ -324,8 +326,8 @@ impl<'a> Binder<'a> {
             Projection::try_new(exprs.collect(), Arc::new(rows.plan)).map(|p| Arc::new(LogicalPlan::Projection(p)))
         });
         let [left, right] = sides;
-        let union = left.and_then(|left| Union::try_new_with_loose_types(vec![left, right?]));
-        let union = LogicalPlan::Union(union.map_err(|error| self.fail(&error, span))?);
+        let union = left.and_then(|left| united(vec![left, right?], &self.zone()));
+        let union = union.map_err(|error| self.fail(&error, span))?;
         let plan = match quantifier {
             SetQuantifier::AllByName => union,
             _ => LogicalPlan::Distinct(Distinct::All(Arc::new(union))),
@@ -552,6 +554,23 @@ fn same_types(
     Ok((typed(left)?, typed(right)?))
 }
 
+/// The start of a recursive query, with room in its numbers for what the steps add.
+fn roomy(start: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let columns = start.schema().columns().into_iter().zip(start.schema().fields());
+    let exprs = columns.map(|(column, field)| match field.data_type() {
+        DataType::Decimal128(1..38, scale) => {
+            let number = DataType::Decimal128(38, *scale);
+            datafusion::logical_expr::cast(Expr::Column(column), number).alias(field.name())
+        }
+        _ => Expr::Column(column),
+    });
+    let exprs: Vec<Expr> = exprs.collect();
+    if exprs.iter().all(|expr| matches!(expr, Expr::Column(_))) {
+        return Ok(start);
+    }
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(start))?))
+}
+
 fn has_subquery(expr: &Expr) -> bool {
     let is_one = |expr: &Expr| Ok(matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)));
     expr.exists(is_one).unwrap_or(true)
@@ -567,7 +586,13 @@ fn forgets_order(body: &SetExpr) -> bool {
     }
 }
 
+/// The rows of all inputs, whose columns have the types of the whole from here on.
+fn united(inputs: Vec<Arc<LogicalPlan>>, zone: &str) -> Result<LogicalPlan, DataFusionError> {
+    Union::try_new_with_loose_types(inputs).and_then(|union| alike(union, zone)).map(LogicalPlan::Union)
+}
+
 /// The branches of a chain of UNION ALL, in order.
+
 fn union_branches<'s>(body: &'s SetExpr, branches: &mut Vec<&'s SetExpr>) {
     let mut spine = Vec::new();
     let mut next = body;
