@@ -272,7 +272,47 @@ def nested(rng, x, where):
     ])()
 
 
-FURTHER = ["known", "known", "statistics", "statistics", "qualify", "groups", "correlated", "series", "frames", "frames", "pivot", "using", "natural"] + 8 * ["nested"]
+DOC = """'{"a": ' || COALESCE(a::VARCHAR, 'null') || ', "s": ["x", {"k": ' || id || '}, null], "t": "' || REPLACE(COALESCE(u, 'z'), '''', '') || '"}'"""
+JSON = [
+    ("v:a::INT", "(v->>'$.a')::BIGINT"), ("v:s[1].k::INT", "(v->>'$.s[1].k')::BIGINT"), ("v:t::VARCHAR", "v->>'$.t'"), ("ARRAY_SIZE(v:s)", "json_array_length(v, '$.s')"),
+    ("GET_PATH(v, 's[0]')::VARCHAR", "v->>'$.s[0]'"), ("v:nope", "NULL"), ("IS_NULL_VALUE(v:a)", "a IS NULL"), ("v:a > 3", "(v->>'$.a')::BIGINT > 3"), ("v:s[2] IS NULL", "FALSE"),
+    ("v['s'][1]['k'] = id", "TRUE"), ("ARRAY_CONTAINS('x'::VARIANT, v:s)", "TRUE"), ("OBJECT_KEYS(v)[1]::VARCHAR", "'s'"), ("TYPEOF(v:s)", "'ARRAY'"), ("v:a::INT + v:s[1].k", "(v->>'$.a')::BIGINT + id"),
+    ("COALESCE(v:x.y::VARCHAR, 'none')", "'none'"), ("LENGTH(v:t)", "LENGTH(v->>'$.t')"), ("IFF(v:t = 'ab', 1, 0)", "IF(v->>'$.t' = 'ab', 1, 0)"), ("TRY_TO_NUMBER(v:t::VARCHAR)", "NULL"),
+]
+TIMES = [
+    ("DATE_TRUNC('hour', x)", "DATE_TRUNC('hour', x)"), ("DATEDIFF('hour', x, '2024-01-01'::TIMESTAMP)", "DATEDIFF('hour', x, '2024-01-01'::TIMESTAMP)"), ("EXTRACT(MINUTE FROM x)", "EXTRACT(MINUTE FROM x)"),
+    ("TO_CHAR(x, 'DD.MM.YYYY HH24:MI:SS')", "STRFTIME(x, '%d.%m.%Y %H:%M:%S')"), ("TIME_SLICE(x, 15, 'MINUTE')", "TIME_BUCKET(INTERVAL '15 minutes', x)"), ("x::DATE", "x::DATE"), ("TO_TIME(x)::VARCHAR", "x::TIME::VARCHAR"),
+    ("DATE_PART('epoch_second', x)", "EPOCH(x)::BIGINT"), ("LAST_DAY(x)", "LAST_DAY(x)"), ("DAYNAME(x)", "LEFT(DAYNAME(x), 3)"), ("MONTHNAME(x)", "LEFT(MONTHNAME(x), 3)"),
+    ("DATEADD('second', -1, x)", "x - INTERVAL 1 SECOND"), ("TIMESTAMPDIFF(day, x, day)", "DATEDIFF('day', x, day)"), ("x > day", "x > day"),
+    ("DATE_TRUNC('quarter', x)::DATE", "DATE_TRUNC('quarter', x)::DATE"), ("HOUR(x) * 60 + MINUTE(x)", "HOUR(x) * 60 + MINUTE(x)"), ("x BETWEEN '2023-12-31' AND '2024-03-01'", "x BETWEEN TIMESTAMP '2023-12-31' AND TIMESTAMP '2024-03-01'"),
+    ("TO_TIMESTAMP(TO_CHAR(x, 'YYYYMMDDHH24MISS'), 'YYYYMMDDHH24MISS') = x", "x IS NOT NULL OR NULL"), ("DATEDIFF('second', day, x)", "DATEDIFF('second', day, x)"),
+]
+
+
+def both_ways(rng, shape):
+    """A query as Snowflake has it and as DuckDB does."""
+    where = rng.choice(["", " WHERE a > 1", " WHERE s IS NOT NULL"])
+    if shape == "flatten":
+        split = rng.choice(["' '", "'b'"])
+        outer = rng.random() < 0.4
+        parts = f"(SELECT id, a, STRING_SPLIT(s, {split}) AS p FROM t{where}) AS x {'LEFT ' if outer else ''}JOIN LATERAL (SELECT UNNEST(RANGE(1, LEN(p) + 1)) AS i) AS y ON TRUE"
+        ours = f"(SELECT id, a, SPLIT(s, {split}) AS p FROM t{where}) AS x, LATERAL FLATTEN(input => x.p, outer => {str(outer).upper()}) AS f"
+        return rng.choice([
+            (f"SELECT x.id, f.index, f.value::VARCHAR AS v FROM {ours}", f"SELECT x.id, i - 1, p[i] FROM {parts}"),
+            (f"SELECT f.value::VARCHAR AS v, COUNT(*) AS n, MAX(x.a) AS m FROM {ours} GROUP BY 1", f"SELECT p[i] AS v, COUNT(*), MAX(x.a) FROM {parts} GROUP BY 1"),
+            (f"SELECT x.id, LISTAGG(f.value::VARCHAR, '+') WITHIN GROUP (ORDER BY f.index) AS v FROM {ours} GROUP BY x.id",
+             f"SELECT x.id, COALESCE(STRING_AGG(p[i], '+' ORDER BY i), '') FROM {parts} GROUP BY x.id"),
+        ])
+    pairs = [rng.choice(JSON if shape == "json" else TIMES) for _ in range(3)]
+    ours, theirs = (", ".join(f"{pair[at]} AS c{i}" for i, pair in enumerate(pairs)) for at in (0, 1))
+    if shape == "json":
+        return (f"SELECT id, {ours} FROM (SELECT *, PARSE_JSON({DOC}) AS v FROM t{where}) AS w", f"SELECT id, {theirs} FROM (SELECT *, ({DOC})::JSON AS v FROM t{where}) AS w")
+    inner = "SELECT *, {} AS x FROM t" + where
+    return (f"SELECT id, {ours} FROM ({inner.format('DATEADD(minute, a * 37, day::TIMESTAMP)')}) AS w",
+            f"SELECT id, {theirs} FROM ({inner.format('(day::TIMESTAMP + TO_MINUTES((a * 37)::BIGINT))')}) AS w")
+
+
+FURTHER = ["known", "known", "statistics", "statistics", "qualify", "groups", "correlated", "series", "frames", "frames", "pivot", "using", "natural", "flatten"] + 8 * ["nested"] + 2 * ["json", "times"]
 
 
 def query(rng):
@@ -280,7 +320,8 @@ def query(rng):
     where = f" WHERE {x.of('bool', 3)}" if rng.random() < 0.6 else ""
     kinds = list(SQL_TYPES)
     if rng.random() < 0.5:
-        return further(rng, x, where, rng.choice(FURTHER))
+        shape = rng.choice(FURTHER)
+        return both_ways(rng, shape) if shape in ("json", "times", "flatten") else further(rng, x, where, shape)
     shape = rng.choice(["rows", "rows", "rows", "group", "group", "window", "join", "asof", "set", "subquery", "total", "distinct"])
     if shape == "rows":
         return "SELECT id, " + ", ".join(f"{x.of(rng.choice(kinds), 3)} AS c{i}" for i in range(4)) + " FROM t" + where
@@ -356,7 +397,7 @@ def cell(value):
         return None  # What is not defined is NULL on one side and NaN on the other.
     if isinstance(value, (int, float, Decimal)):
         return round(float(value), 6) + 0.0
-    return str(value)
+    return re.sub(r"^(\d{4}-\d\d-\d\d)T", r"\1 ", str(value))
 
 
 def run_pipe(pipe, statements):
@@ -388,8 +429,9 @@ def main():
         rng = random.Random(f"{a.seed}/{n}")
         ours, theirs = setup(rng)
         sql = query(rng)
+        sql, duck = sql if isinstance(sql, tuple) else (sql, for_duck(sql))
         got, error = run_pipe(a.pipe, ours + [for_snowflake(sql)])
-        want, refusal = run_duck(theirs, for_duck(sql))
+        want, refusal = run_duck(theirs, duck)
         if (got is None) != (want is None):
             verdict = "error on our side only" if got is None else "error on their side only"
         elif got is None or Counter(got) == Counter(want):
