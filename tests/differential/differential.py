@@ -195,6 +195,8 @@ def further(rng, x, where, shape):
         return f"SELECT {key + ', ' if key else ''}" + ", ".join(f"{statistic(rng)} AS c{i}" for i in range(3)) + f" FROM t{where}" + (f" GROUP BY {key}" if key else "")
     if shape == "nested":
         return nested(rng, x, where)
+    if shape == "change":
+        return change(rng, x)
     if shape == "qualify":
         test = rng.choice([f"ROW_NUMBER() OVER ({part}{order}) <= 2", f"COUNT(*) OVER ({part or 'PARTITION BY s '}) > 1", f"a = MAX(a) OVER ({part})"])
         return f"SELECT id, a, {x.of('text', 2)} AS c0 FROM t{where} QUALIFY {test}"
@@ -312,7 +314,25 @@ def both_ways(rng, shape):
             f"SELECT id, {theirs} FROM ({inner.format('(day::TIMESTAMP + TO_MINUTES((a * 37)::BIGINT))')}) AS w")
 
 
-FURTHER = ["known", "known", "statistics", "statistics", "qualify", "groups", "correlated", "series", "frames", "frames", "pivot", "using", "natural", "flatten"] + 8 * ["nested"] + 2 * ["json", "times"]
+def change(rng, x):
+    """A statement that changes `t`, and what `t` is then."""
+    by_key = "(SELECT a, MAX(k) AS k, MAX(s) AS s, MIN(day) AS day FROM r GROUP BY a)"
+    q = Expressions(rng, {**{f"t.{c}": k for c, k in TABLES["t"].items()}, "q.a": "int", "q.k": "int", "q.s": "text", "q.day": "date"})
+    r = Expressions(rng, TABLES["r"])
+    merge = f"MERGE INTO t USING {by_key} AS q ON t.id = q.k"
+    matched = rng.choice([f" WHEN MATCHED AND {q.of('bool', 1)} THEN DELETE", f" WHEN MATCHED AND {q.of('bool', 1)} THEN UPDATE SET b = q.k, u = q.s", ""])
+    update = rng.choice([f" WHEN MATCHED THEN UPDATE SET a = {q.of('int', 1)}, s = q.s", " WHEN MATCHED THEN DELETE", ""])
+    insert = rng.choice([" WHEN NOT MATCHED THEN INSERT (id, a, s) VALUES (q.k, q.a, q.s)", " WHEN NOT MATCHED AND q.k > 4 THEN INSERT (id, day) VALUES (q.k, q.day)", ""])
+    statement = rng.choice([
+        f"UPDATE t SET a = {x.of('int', 2)}, s = {x.of('text', 2)} WHERE {x.of('bool', 2)}", f"UPDATE t SET day = {x.of('date', 1)}, f = {x.of('bool', 2)}",
+        f"UPDATE t SET a = q.k, u = {q.of('text', 1)} FROM {by_key} AS q WHERE t.a = q.a", f"DELETE FROM t WHERE {x.of('bool', 2)}",
+        f"DELETE FROM t USING r AS q WHERE t.a = q.a AND t.id > q.k", f"INSERT INTO t (id, a, s, day) SELECT k + 100, {r.of('int', 1)}, {r.of('text', 1)}, {r.of('date', 1)} FROM r WHERE {r.of('bool', 1)}",
+        *([merge + matched + update + insert] * 3 if matched or update or insert else []),
+    ])
+    return f"{statement};\nSELECT id, a, b, d, s, u, day, f FROM t"
+
+
+FURTHER = ["known", "known", "statistics", "statistics", "qualify", "groups", "correlated", "series", "frames", "frames", "pivot", "using", "natural", "flatten"] + 8 * ["nested"] + 2 * ["json", "times", "change"]
 
 
 def query(rng):
