@@ -592,7 +592,6 @@ fn united(inputs: Vec<Arc<LogicalPlan>>, zone: &str) -> Result<LogicalPlan, Data
 }
 
 /// The branches of a chain of UNION ALL, in order.
-
 fn union_branches<'s>(body: &'s SetExpr, branches: &mut Vec<&'s SetExpr>) {
     let mut spine = Vec::new();
     let mut next = body;
