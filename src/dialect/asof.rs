@@ -18,7 +18,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 /// The join over record batches.
 mod exec;
 
-pub(super) use exec::AsofJoins;
+pub(super) use exec::physical;
 
 /// The plan of an ASOF JOIN.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,6 @@
 //! for each left row, as it comes, its equals are looked up and the closest of them is found by bisection.
 
 use std::fmt;
-use std::future::ready;
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,75 +30,42 @@ use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
     InputDistributionRequirements, PlanProperties, ReplaceChildrenOptions,
 };
-use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
-use futures::future::BoxFuture;
+use datafusion::physical_planner::PhysicalPlanner;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use tokio::sync::OnceCell;
 
 use super::{AsofJoin, sides};
 
-/// The planner of ASOF JOIN.
-#[derive(Debug)]
-pub(in crate::dialect) struct AsofJoins;
-
-impl AsofJoins {
-    fn plan(
-        planner: &dyn PhysicalPlanner,
-        node: &dyn UserDefinedLogicalNode,
-        logical_inputs: &[&LogicalPlan],
-        physical_inputs: &[Arc<dyn ExecutionPlan>],
-        session: &dyn Session,
-        context: &PhysicalPlanningContext,
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let Some(join) = node.as_any().downcast_ref::<AsofJoin>() else {
-            return Ok(None);
-        };
-        let ([left_logical, right_logical], [left, right]) = (logical_inputs, physical_inputs) else {
-            return internal_err!("ASOF JOIN has two inputs");
-        };
-        let (left_schema, right_schema) = (left_logical.schema(), right_logical.schema());
-        let mut by = Conditions { left: Vec::new(), right: Vec::new(), closest: Closest::NotAfter };
-        if join.equal.is_empty() {
-            // All rows are alike then.
-            [&mut by.left, &mut by.right].into_iter().for_each(|keys| keys.push(lit(true)));
-        }
-        for condition in join.equal.iter().chain([&join.nearest]) {
-            let Some((a, operator, b)) = sides(condition, left_schema, right_schema) else {
-                return internal_err!("`{condition}` does not compare the two sides of ASOF JOIN");
-            };
-            by.left.push(planner.create_physical_expr(&a, left_schema, session, context)?);
-            by.right.push(planner.create_physical_expr(&b, right_schema, session, context)?);
-            by.closest = Closest::of(operator).unwrap_or(by.closest);
-        }
-        Ok(Some(Arc::new(AsofJoinExec::new(Arc::clone(left), Arc::clone(right), by, None)?)))
+/// The join of a plan, made physical; none for another node.
+pub(in crate::dialect) fn physical(
+    planner: &dyn PhysicalPlanner,
+    node: &dyn UserDefinedLogicalNode,
+    inputs: (&[&LogicalPlan], &[Arc<dyn ExecutionPlan>]),
+    session: &dyn Session,
+    context: &PhysicalPlanningContext,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(join) = node.as_any().downcast_ref::<AsofJoin>() else {
+        return Ok(None);
+    };
+    let ([left_logical, right_logical], [left, right]) = inputs else {
+        return internal_err!("ASOF JOIN has two inputs");
+    };
+    let (left_schema, right_schema) = (left_logical.schema(), right_logical.schema());
+    let mut by = Conditions { left: Vec::new(), right: Vec::new(), closest: Closest::NotAfter };
+    if join.equal.is_empty() {
+        // All rows are alike then.
+        [&mut by.left, &mut by.right].into_iter().for_each(|keys| keys.push(lit(true)));
     }
-}
-
-// Written as a future, not as an async function, for the reason that `opaque` gives.
-impl ExtensionPlanner for AsofJoins {
-    fn plan_extension<'a, 'b, 'c, 'd, 'f, 'g, 'h, 'i, 'e>(
-        &'a self,
-        planner: &'b dyn PhysicalPlanner,
-        node: &'c dyn UserDefinedLogicalNode,
-        logical_inputs: &'d [&'f LogicalPlan],
-        physical_inputs: &'g [Arc<dyn ExecutionPlan>],
-        session: &'h dyn Session,
-        context: &'i PhysicalPlanningContext,
-    ) -> BoxFuture<'e, Result<Option<Arc<dyn ExecutionPlan>>>>
-    where
-        'a: 'e,
-        'b: 'e,
-        'c: 'e,
-        'd: 'e,
-        'f: 'e,
-        'g: 'e,
-        'h: 'e,
-        'i: 'e,
-        Self: 'e,
-    {
-        Box::pin(ready(Self::plan(planner, node, logical_inputs, physical_inputs, session, context)))
+    for condition in join.equal.iter().chain([&join.nearest]) {
+        let Some((a, operator, b)) = sides(condition, left_schema, right_schema) else {
+            return internal_err!("`{condition}` does not compare the two sides of ASOF JOIN");
+        };
+        by.left.push(planner.create_physical_expr(&a, left_schema, session, context)?);
+        by.right.push(planner.create_physical_expr(&b, right_schema, session, context)?);
+        by.closest = Closest::of(operator).unwrap_or(by.closest);
     }
+    Ok(Some(Arc::new(AsofJoinExec::new(Arc::clone(left), Arc::clone(right), by, None)?)))
 }
 
 /// Which right row is the closest to a left value.

@@ -31,7 +31,7 @@ mod node;
 /// The call over record batches.
 mod exec;
 
-pub use exec::Calls;
+pub use exec::physical;
 use flatten::Flatten;
 
 /// The functions of this family.

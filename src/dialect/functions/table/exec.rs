@@ -1,7 +1,6 @@
 //! A call of a table function over record batches.
 
 use std::fmt;
-use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -22,63 +21,30 @@ use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
     ReplaceChildrenOptions,
 };
-use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
-use futures::future::BoxFuture;
+use datafusion::physical_planner::PhysicalPlanner;
 use futures::{StreamExt, TryStreamExt};
 
 use super::node::LateralCall;
 use super::{Rows, TableFunction};
 
-/// The planner of table functions.
-#[derive(Debug)]
-pub struct Calls;
-
-impl Calls {
-    fn plan(
-        planner: &dyn PhysicalPlanner,
-        node: &dyn UserDefinedLogicalNode,
-        logical_inputs: &[&LogicalPlan],
-        physical_inputs: &[Arc<dyn ExecutionPlan>],
-        session: &dyn Session,
-        context: &PhysicalPlanningContext,
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let Some(node) = node.as_any().downcast_ref::<LateralCall>() else {
-            return Ok(None);
-        };
-        let ([logical], [input]) = (logical_inputs, physical_inputs) else {
-            return internal_err!("a table function has one input");
-        };
-        let physical = |argument| planner.create_physical_expr(argument, logical.schema(), session, context);
-        let arguments = node.call.arguments.iter().map(physical).collect::<Result<_>>()?;
-        let function = node.call.function.clone();
-        Ok(Some(Arc::new(LateralCallExec::new(Arc::clone(input), function, arguments, &node.columns, None)?)))
-    }
-}
-
-// Written as a future, not as an async function, for the reason that `opaque` gives.
-impl ExtensionPlanner for Calls {
-    fn plan_extension<'a, 'b, 'c, 'd, 'f, 'g, 'h, 'i, 'e>(
-        &'a self,
-        planner: &'b dyn PhysicalPlanner,
-        node: &'c dyn UserDefinedLogicalNode,
-        logical_inputs: &'d [&'f LogicalPlan],
-        physical_inputs: &'g [Arc<dyn ExecutionPlan>],
-        session: &'h dyn Session,
-        context: &'i PhysicalPlanningContext,
-    ) -> BoxFuture<'e, Result<Option<Arc<dyn ExecutionPlan>>>>
-    where
-        'a: 'e,
-        'b: 'e,
-        'c: 'e,
-        'd: 'e,
-        'f: 'e,
-        'g: 'e,
-        'h: 'e,
-        'i: 'e,
-        Self: 'e,
-    {
-        Box::pin(ready(Self::plan(planner, node, logical_inputs, physical_inputs, session, context)))
-    }
+/// The call of a plan, made physical; none for another node.
+pub fn physical(
+    planner: &dyn PhysicalPlanner,
+    node: &dyn UserDefinedLogicalNode,
+    inputs: (&[&LogicalPlan], &[Arc<dyn ExecutionPlan>]),
+    session: &dyn Session,
+    context: &PhysicalPlanningContext,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(node) = node.as_any().downcast_ref::<LateralCall>() else {
+        return Ok(None);
+    };
+    let ([logical], [input]) = inputs else {
+        return internal_err!("a table function has one input");
+    };
+    let physical = |argument| planner.create_physical_expr(argument, logical.schema(), session, context);
+    let arguments = node.call.arguments.iter().map(physical).collect::<Result<_>>()?;
+    let function = node.call.function.clone();
+    Ok(Some(Arc::new(LateralCallExec::new(Arc::clone(input), function, arguments, &node.columns, None)?)))
 }
 
 /// The rows of its input, each with every row that the function gives for it.
