@@ -136,7 +136,11 @@ def main():
                     print(f"run {number} ({what}): {table} is not what a full run gives", flush=True)
             if result["code"] not in (0, 1) or full["code"] not in (0, 1):
                 failed |= result["code"] != full["code"]
-                print(f"run {number} ({what}): exit codes {result['code']} and {full['code']}\n{result['err'][:400]}", flush=True)
+                print(f"run {number} ({what}): exit codes {result['code']} and {full['code']}: {result['err'].splitlines()[:1]}", flush=True)
+                # A project that does not compile compares nothing: the edit is taken back.
+                if undo and not what.startswith("back"):
+                    path, text = undo.pop()
+                    (old / path).write_text(text)
             if number % 10 == 0:
                 print(f"run {number:4} ({what}): {result['cpu']:.2f} s, full {full['cpu']:.2f} s, {result['peak']:.0f} MiB, "
                       f"{files[-1]} files", flush=True)
