@@ -483,6 +483,7 @@ fn executing(dialect: &Dialect, limits: &Limits) -> Result<SessionState, Backend
     let mut config = dialect.state().config().clone().with_target_partitions(limits.threads.max(1));
     config.options_mut().execution.parquet.pushdown_filters = true;
     let builder = SessionStateBuilder::new_from_existing(dialect.state().clone());
+    let builder = builder.with_physical_optimizer_rule(Arc::new(source::Pages));
     Ok(builder.with_config(config).with_runtime_env(runtime).build())
 }
 

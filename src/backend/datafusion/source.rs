@@ -7,6 +7,9 @@ mod text;
 /// Panics of readers as answers.
 mod guard;
 
+/// Damaged pages of Parquet files.
+mod pages;
+
 /// Rows of text files that were read before.
 mod parsed;
 
@@ -36,6 +39,8 @@ use crate::plan::Hash;
 use crate::plan::step::columns_text;
 use crate::source::{Format, Location};
 use crate::store::Marks;
+
+pub(super) use pages::Pages;
 
 /// One source: its contract and where its rows are.
 #[derive(Clone, Debug)]
