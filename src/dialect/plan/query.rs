@@ -153,9 +153,33 @@ impl<'a> Binder<'a> {
         let scan = scan.map_err(|error| self.fail(&error, span.clone()))?;
         let inner = with_cte(env, name.clone(), Some((Arc::new(scan), start.headers.clone())));
         let step = self.union(&steps, &inner, parent)?;
+        self.keeps_digits(&start, &step.plan, &steps)?;
         let plan = LogicalPlanBuilder::from(start.plan).to_recursive_query(internal, step.plan, false);
         let plan = plan.and_then(LogicalPlanBuilder::build).map_err(|error| self.fail(&error, span))?;
         Ok(Rows { plan, headers: start.headers })
+    }
+
+    /// Refuses steps whose numbers have digits for which the columns, which are as the start makes them, have no room.
+    fn keeps_digits(&mut self, start: &Rows, step: &LogicalPlan, steps: &[&SetExpr]) -> Bound<()> {
+        let fields = start.plan.schema().fields().iter().zip(step.schema().fields());
+        for ((of_start, of_step), header) in fields.zip(&start.headers) {
+            let kinds = (SqlType::of(of_start.data_type()), SqlType::of(of_step.data_type()));
+            let (Some(from @ SqlType::Number { scale, .. }), Some(to)) = kinds else { continue };
+            let loses = match to {
+                SqlType::Number { scale: more, .. } => more > scale,
+                other => other == SqlType::Float,
+            };
+            if loses {
+                let span =
+                    steps.first().map_or_else(|| self.context.statement.span().clone(), |step| self.place(*step));
+                let message = format!("`{}` starts as {from}, and this step makes {to} of it", header.lower());
+                let diagnostic = Diagnostic::error("recursive-type", message).at(span);
+                return Err(
+                    self.report(diagnostic.hint("cast the column at the start or in the step, so that both agree"))
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Binds a body that is not a lone SELECT.
