@@ -425,10 +425,15 @@ impl Backend for Snowflake {
         if queries.is_empty() {
             return HashMap::new();
         }
-        let told = scanned::of_queries(&mut self.worker("scanned"), &self.connector.database(), &self.means.run).await;
-        match told {
-            Ok(bytes) => scanned::of_steps(queries, &bytes),
-            Err(error) => {
+        let (mut worker, database) = (self.worker("scanned"), self.connector.database());
+        let told = scanned::of_queries(&mut worker, &database, &self.means.run);
+        match tokio::time::timeout(scanned::PATIENCE, told).await {
+            Ok(Ok(bytes)) => scanned::of_steps(queries, &bytes),
+            Err(_) => {
+                tracing::debug!("the server does not tell in time what it read");
+                HashMap::new()
+            }
+            Ok(Err(error)) => {
                 tracing::debug!(%error, "the server does not tell what it read");
                 HashMap::new()
             }
