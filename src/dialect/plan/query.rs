@@ -159,15 +159,18 @@ impl<'a> Binder<'a> {
         Ok(Rows { plan, headers: start.headers })
     }
 
-    /// Refuses steps whose numbers have digits for which the columns, which are as the start makes them, have no room.
+    /// Refuses steps whose values the columns, which are as the start makes them, have no room for: digits, times of day.
     fn keeps_digits(&mut self, start: &Rows, step: &LogicalPlan, steps: &[&SetExpr]) -> Bound<()> {
         let fields = start.plan.schema().fields().iter().zip(step.schema().fields());
         for ((of_start, of_step), header) in fields.zip(&start.headers) {
             let kinds = (SqlType::of(of_start.data_type()), SqlType::of(of_step.data_type()));
-            let (Some(from @ SqlType::Number { scale, .. }), Some(to)) = kinds else { continue };
-            let loses = match to {
-                SqlType::Number { scale: more, .. } => more > scale,
-                other => other == SqlType::Float,
+            let (Some(from), Some(to)) = kinds else { continue };
+            let loses = match (from, to) {
+                (SqlType::Number { scale, .. }, SqlType::Number { scale: more, .. }) => more > scale,
+                (SqlType::Number { .. }, to) => to == SqlType::Float,
+                (SqlType::Date, SqlType::TimestampNtz | SqlType::TimestampLtz | SqlType::TimestampTz) => true,
+                (SqlType::Null, to) => to != SqlType::Null,
+                _ => false,
             };
             if loses {
                 let span =
